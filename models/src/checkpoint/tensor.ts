@@ -1,15 +1,6 @@
 /** Element types that checkpoints of this family use. Sizes in bytes: {@link DTYPE_SIZE}. */
 export type DType =
-  | 'float64'
-  | 'float32'
-  | 'float16'
-  | 'bfloat16'
-  | 'int64'
-  | 'int32'
-  | 'int16'
-  | 'int8'
-  | 'uint8'
-  | 'bool';
+  'float64' | 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool';
 
 export const DTYPE_SIZE: Record<DType, number> = {
   float64: 8,

@@ -1,0 +1,188 @@
+/**
+ * The contract between the server and everything that talks to it: zod schemas, the one place where both
+ * sides meet. OpenAPI is generated from these. Browser-safe: imports nothing but zod.
+ *
+ * All paths are relative to the server's root folder, with `/` between parts and no leading slash.
+ * All times are milliseconds since the Unix epoch unless the name says otherwise.
+ */
+import { z } from 'zod';
+
+/** Raised with every incompatible change; the front end compares it with `Health.contract`. */
+export const CONTRACT_VERSION = 1;
+
+export const StageId = z.enum(['a', 'b', 'final']);
+export type StageId = z.infer<typeof StageId>;
+
+export const PreprocessMode = z.enum(['train-centre', 'openclip-eval']);
+export type PreprocessMode = z.infer<typeof PreprocessMode>;
+
+/** Decoding options under their Hugging Face meaning; defaults are the reference's. `numBeams: 1` is greedy. */
+export const Decoding = z.object({
+  numBeams: z.int().min(1).max(16).default(4),
+  maxNewTokens: z.int().min(1).max(960).default(60),
+  minNewTokens: z.int().min(0).max(960).default(24),
+  noRepeatNgramSize: z.int().min(0).max(64).default(4),
+  repetitionPenalty: z.number().positive().max(100).default(1.15),
+  lengthPenalty: z.number().min(-10).max(10).default(0.6),
+  earlyStopping: z.boolean().default(true),
+  badWords: z.array(z.string().min(1)).max(1000).default([]),
+});
+export type Decoding = z.infer<typeof Decoding>;
+
+/** `own` gives each stage the prompt it was trained with; `text` gives every stage the same one. */
+export const PromptChoice = z.discriminatedUnion('mode', [
+  z.object({ mode: z.literal('own') }),
+  z.object({ mode: z.literal('text'), text: z.string().max(4000) }),
+]);
+export type PromptChoice = z.infer<typeof PromptChoice>;
+
+export const ApiError = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+});
+export type ApiError = z.infer<typeof ApiError>;
+/** Body of every response outside 2xx. */
+export const ErrorBody = z.object({ error: ApiError });
+
+export const EngineState = z.object({
+  state: z.enum(['idle', 'loading', 'ready', 'busy', 'failed']),
+  /** What the engine is doing or why it failed, in words. */
+  detail: z.string(),
+  release: z.string().nullable(),
+  provider: z.string().nullable(),
+  /** Why this provider was chosen. */
+  providerReason: z.string().nullable(),
+  precision: z.string().nullable(),
+});
+export type EngineState = z.infer<typeof EngineState>;
+
+export const Health = z.object({
+  status: z.literal('ok'),
+  version: z.string(),
+  contract: z.int(),
+  pid: z.int(),
+  uptimeS: z.number(),
+  engine: EngineState,
+});
+export type Health = z.infer<typeof Health>;
+
+export const ReleaseStage = z.object({
+  id: StageId,
+  label: z.string(),
+  file: z.string(),
+  prompt: z.string().nullable(),
+});
+export const Release = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** True for the small release that ships with DermCap. */
+  demo: z.boolean(),
+  stages: z.array(ReleaseStage),
+  clip: z.string().nullable(),
+  /** Why this release cannot be used, in words; null when it can. */
+  problem: z.string().nullable(),
+});
+export type Release = z.infer<typeof Release>;
+export const ReleaseList = z.object({ releases: z.array(Release) });
+
+export const ImageEntry = z.object({
+  path: z.string(),
+  name: z.string(),
+  sizeBytes: z.int(),
+  modifiedMs: z.number(),
+});
+export type ImageEntry = z.infer<typeof ImageEntry>;
+
+export const ImageQuery = z.object({
+  folder: z.string().default(''),
+  recursive: z.stringbool().default(true),
+  offset: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(1000).default(200),
+});
+export const ImagePage = z.object({
+  folder: z.string(),
+  total: z.int(),
+  offset: z.int(),
+  images: z.array(ImageEntry),
+});
+export type ImagePage = z.infer<typeof ImagePage>;
+
+export const ThumbnailQuery = z.object({
+  path: z.string(),
+  /** Longer side in pixels. */
+  size: z.coerce.number().int().min(32).max(1024).default(256),
+});
+export const ImageFileQuery = z.object({ path: z.string() });
+
+/** One caption of one image by one stage, with everything that made it. */
+export const Caption = z.object({
+  image: z.string(),
+  stage: StageId,
+  caption: z.string(),
+  /** Generated token ids without the end-of-text token. */
+  tokens: z.array(z.int()),
+  /** Length-normalised sum of log-probabilities (beam search); null when greedy. */
+  score: z.number().nullable(),
+  release: z.object({ name: z.string(), sha256: z.string() }),
+  clip: z.object({ sha256: z.string() }),
+  prompt: z.string(),
+  decoding: Decoding,
+  precision: z.string(),
+  provider: z.string(),
+  preprocess: PreprocessMode,
+  autoOrient: z.boolean(),
+  /** Wall time of the batch that held this image, divided by its images and stages. */
+  ms: z.number(),
+});
+export type Caption = z.infer<typeof Caption>;
+
+export const RunRequest = z.object({
+  images: z.array(z.string()).min(1).max(100_000),
+  release: z.string(),
+  stages: z.array(StageId).min(1).default(['a', 'b']),
+  prompt: PromptChoice.default({ mode: 'own' }),
+  decoding: Decoding.partial().default({}),
+  preprocess: PreprocessMode.default('train-centre'),
+  /** Rotate by EXIF before preprocessing. The reference does not; a person expects it. */
+  autoOrient: z.boolean().default(true),
+});
+export type RunRequest = z.infer<typeof RunRequest>;
+
+export const RunState = z.enum(['queued', 'loading', 'running', 'done', 'cancelled', 'failed']);
+export const Run = z.object({
+  id: z.string(),
+  state: RunState,
+  /** What is being done, or why the run failed, in words. */
+  detail: z.string(),
+  release: z.string(),
+  stages: z.array(StageId),
+  total: z.int(),
+  captioned: z.int(),
+  failed: z.int(),
+  createdMs: z.number(),
+  finishedMs: z.number().nullable(),
+  imagesPerSecond: z.number().nullable(),
+});
+export type Run = z.infer<typeof Run>;
+export const RunList = z.object({ runs: z.array(Run) });
+
+export const ImageFailure = z.object({ image: z.string(), error: ApiError });
+export type ImageFailure = z.infer<typeof ImageFailure>;
+
+/**
+ * Server-sent events of `GET runs/:id/events`. Each has an increasing `id`; a client that reconnects with
+ * `Last-Event-ID` gets what it missed. `run` repeats the run's state, `captions` are one image's captions.
+ * After a `run` event whose state is done, cancelled or failed the stream ends.
+ */
+export const RunEvent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('run'), run: Run }),
+  z.object({ type: z.literal('captions'), image: z.string(), captions: z.array(Caption) }),
+  z.object({ type: z.literal('failure'), failure: ImageFailure }),
+]);
+export type RunEvent = z.infer<typeof RunEvent>;
+
+/** Latest captions (per stage) of the images of one folder that this server has made since it started. */
+export const CaptionQuery = z.object({ folder: z.string().default('') });
+export const CaptionList = z.object({ captions: z.array(Caption), failures: z.array(ImageFailure) });
+export type CaptionList = z.infer<typeof CaptionList>;
