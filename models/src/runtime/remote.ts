@@ -1,0 +1,89 @@
+/**
+ * The captioner and the image loader behind worker threads, so that the thread that answers people never
+ * waits for a model or for a twelve-megapixel resize.
+ */
+import { createRequire } from 'node:module';
+import type { Captioner, CaptionerOptions } from '../captioner.js';
+import { Thread } from './thread.js';
+
+/** Arguments of `loadPixels` as they cross the thread boundary. */
+export type PixelArguments = [
+  path: string,
+  mode: 'train-centre' | 'openclip-eval',
+  spec: Captioner['input'],
+  options: { autoOrient: boolean },
+];
+
+/** A {@link Captioner} that lives in its own thread. */
+export interface RemoteCaptioner extends Captioner {
+  /** Ends the thread at once; calls in progress reject with `worker-stopped`. */
+  terminate(): Promise<void>;
+  /** Resolves once the thread has ended, however it ended. */
+  readonly exited: Promise<void>;
+}
+
+/** Turns image files into pixels in its own thread. */
+export interface RemotePixels {
+  /**
+   * @returns the preprocessed image, [3, size, size] row-major
+   * @throws DermcapError naming the file and the reason when it is not a readable image
+   */
+  load(...args: PixelArguments): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+// The built file: a worker thread is started by Node itself, also when the caller runs from source.
+function workerScript(): string {
+  return createRequire(import.meta.url).resolve('@dermcap/models/worker');
+}
+
+/**
+ * Opens a release in a new worker thread.
+ * @throws DermcapError as `openCaptioner` does; the thread is gone then
+ */
+export async function remoteCaptioner(options: CaptionerOptions): Promise<RemoteCaptioner> {
+  const { onProgress, ...cloneable } = options;
+  const thread = new Thread(workerScript(), 'model worker');
+  try {
+    const description = await thread.call<
+      Pick<Captioner, 'releaseName' | 'stages' | 'clip' | 'provider' | 'precision' | 'input'>
+    >('open', [{ ...cloneable, stages: [...options.stages] }], onProgress);
+    return {
+      ...description,
+      embed: pixels => thread.call('embed', [pixels]),
+      caption: (pixels, request) => thread.call('caption', [pixels, request]),
+      close: async () => {
+        try {
+          await thread.call('close', []);
+        } finally {
+          await thread.terminate();
+        }
+      },
+      terminate: () => thread.terminate(),
+      exited: thread.exited,
+    };
+  } catch (error) {
+    await thread.terminate();
+    throw error;
+  }
+}
+
+/** Starts the image thread on first use and again should it have ended. */
+export function remotePixels(): RemotePixels {
+  let thread: Thread | null = null;
+  return {
+    load(...args) {
+      if (!thread) {
+        const started = new Thread(workerScript(), 'image worker');
+        thread = started;
+        void started.exited.then(() => {
+          if (thread === started) thread = null;
+        });
+      }
+      return thread.call('pixels', args);
+    },
+    async close() {
+      await thread?.terminate();
+    },
+  };
+}
