@@ -1,2 +1,180 @@
+/**
+ * A release: a folder with `best_stageA.pt`, `best_stageB.pt`, `final_captioner_*.pt` and `.json`, an optional
+ * `config.json` (GPT-2's) and an optional `tokenizer.json`.
+ */
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { openCheckpoint } from '../checkpoint/open.js';
+import type { PickleValue } from '../checkpoint/pickle.js';
+import { isTensorView } from '../checkpoint/read.js';
+import { DermcapError } from '../errors.js';
+import { captionerArchitecture } from './captioner.js';
+import type { CaptionerArchitecture, CaptionerSources } from './captioner.js';
+import { existingFile, isFile, isFolder } from './files.js';
+import { stateDict } from './stateDict.js';
+import type { Dict, StateDict } from './stateDict.js';
+import { parseJson } from './vit.js';
+
 /** The files of a release a caption can come from: Stage A, Stage B, or the published final model. */
 export type StageId = 'a' | 'b' | 'final';
+
+/** Training configuration as plain values: text, numbers, booleans, null, lists. */
+export type TrainingConfig = Record<string, unknown>;
+
+export interface StageFile {
+  id: StageId;
+  label: string;
+  /** File name within the release. */
+  file: string;
+  /** The prompt the stage was trained with; null when its file does not say. */
+  prompt: string | null;
+}
+
+export interface ReleaseDescription {
+  name: string;
+  folder: string;
+  stages: StageFile[];
+  /** Folder of the vision tower, when one lies inside or beside the release. */
+  clipDir: string | null;
+}
+
+export interface OpenStage extends StageFile {
+  path: string;
+  dict: StateDict;
+  config: TrainingConfig;
+  architecture: CaptionerArchitecture;
+  sources: CaptionerSources;
+}
+
+const LABELS: Record<StageId, string> = { a: 'Stage A', b: 'Stage B', final: 'Final' };
+
+/**
+ * Lists a release's stages with their prompts. Reads the checkpoints' pickles, no weights.
+ * @throws DermcapError `release-missing` | `release-empty`, or what the checkpoint reader found
+ */
+export async function describeRelease(folder: string): Promise<ReleaseDescription> {
+  const files = await stageFiles(folder);
+  const stages: StageFile[] = [];
+  for (const [id, file] of files) {
+    const path = join(folder, file);
+    const { beside } = stateDict(await openCheckpoint(path));
+    stages.push({ id, label: LABELS[id], file, prompt: await promptOf(folder, id, beside) });
+  }
+  return { name: basename(await realpath(folder)), folder, stages, clipDir: await findClip(folder) };
+}
+
+/**
+ * Opens one stage: its architecture and where every weight lies.
+ * @throws DermcapError `stage-missing`, or what the reader and the architecture found
+ */
+export async function openStage(folder: string, id: StageId): Promise<OpenStage> {
+  const file = new Map(await stageFiles(folder)).get(id);
+  if (file === undefined)
+    throw new DermcapError('stage-missing', `${folder} holds no ${LABELS[id]} checkpoint.`, {
+      hint: 'best_stageA.pt is Stage A, best_stageB.pt Stage B, final_captioner_*.pt the final model.',
+    });
+  const dict = stateDict(await openCheckpoint(join(folder, file)));
+  const config = trainingConfig(dict.beside);
+  const gpt2 = await readGpt2Config(folder);
+  const { architecture, sources } = captionerArchitecture(dict, {
+    heads: gpt2?.heads,
+    gpt2Name: text(config['GPT2_NAME']) ?? text(config['gpt2_name']) ?? undefined,
+  });
+  const prompt = await promptOf(folder, id, dict.beside);
+  return { id, label: LABELS[id], file, path: dict.file, prompt, dict, config, architecture, sources };
+}
+
+export interface Gpt2Config {
+  heads: number | undefined;
+  endOfText: number | undefined;
+}
+
+/** GPT-2's own `config.json` beside the checkpoints, if there is one. */
+export async function readGpt2Config(folder: string): Promise<Gpt2Config | null> {
+  const path = join(folder, 'config.json');
+  if (!(await isFile(path))) return null;
+  const config = parseJson(path, await readFile(path, 'utf8')) as Record<string, unknown>;
+  const eos = config['eos_token_id'];
+  return {
+    heads: number(config['n_head']) ?? number(config['num_attention_heads']),
+    endOfText: number(Array.isArray(eos) ? eos[0] : eos),
+  };
+}
+
+export function tokenizerFile(folder: string): Promise<string | null> {
+  return existingFile(folder, ['tokenizer.json']);
+}
+
+async function stageFiles(folder: string): Promise<[StageId, string][]> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (cause) {
+    throw new DermcapError('release-missing', `${folder} is not a folder that can be read.`, {
+      hint: 'Name the folder that holds best_stageA.pt and best_stageB.pt.',
+      cause,
+    });
+  }
+  const final = names.filter(name => /^final_captioner_.*\.pt$/.test(name)).sort();
+  const candidates: [StageId, string | undefined][] = [
+    ['a', names.find(name => name === 'best_stageA.pt')],
+    ['b', names.find(name => name === 'best_stageB.pt')],
+    ['final', final.at(-1)], // as the published script picks it
+  ];
+  const found = candidates.filter((entry): entry is [StageId, string] => entry[1] !== undefined);
+  if (found.length === 0)
+    throw new DermcapError('release-empty', `${folder} holds no checkpoint of a captioner.`, {
+      hint: 'Expected best_stageA.pt, best_stageB.pt or final_captioner_*.pt.',
+    });
+  return found;
+}
+
+async function promptOf(folder: string, id: StageId, beside: Dict): Promise<string | null> {
+  const config = trainingConfig(beside);
+  if (id === 'a') return text(config['prompt_A']);
+  const trained = text(config['prompt_B']);
+  if (id === 'b') return trained;
+  return text(config['prompt']) ?? (await promptOfJson(folder)) ?? trained;
+}
+
+async function promptOfJson(folder: string): Promise<string | null> {
+  const name = (await readdir(folder))
+    .filter(n => /^final_captioner_.*\.json$/.test(n))
+    .sort()
+    .at(-1);
+  if (name === undefined) return null;
+  const path = join(folder, name);
+  return text((parseJson(path, await readFile(path, 'utf8')) as Record<string, unknown>)['prompt']);
+}
+
+async function findClip(folder: string): Promise<string | null> {
+  const real = await realpath(folder);
+  for (const place of [join(real, 'clip'), real, join(dirname(real), 'clip')])
+    if ((await isFolder(place)) && (await isFile(join(place, 'open_clip_config.json')))) return place;
+  return null;
+}
+
+/** `cfg` and `meta` as one plain object (meta wins). */
+function trainingConfig(beside: Dict): TrainingConfig {
+  return { ...plainDict(beside.get('cfg')), ...plainDict(beside.get('meta')) };
+}
+
+function plainDict(value: PickleValue | undefined): Record<string, unknown> {
+  if (!(value instanceof Map)) return {};
+  return Object.fromEntries([...(value as Dict)].map(([key, item]) => [String(key), plain(item)]));
+}
+
+function plain(value: PickleValue): unknown {
+  if (value instanceof Map) return plainDict(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (isTensorView(value)) return `tensor [${value.shape.join(', ')}]`;
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}

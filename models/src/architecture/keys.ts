@@ -1,0 +1,75 @@
+import type { TensorView } from '../checkpoint/tensor.js';
+import { DermcapError } from '../errors.js';
+import { listed } from './stateDict.js';
+
+/**
+ * Accounts for every key of a state dict: each is used, ignored for a stated reason, or an error.
+ * Problems are collected, so that one message names them all.
+ */
+export class KeyLedger {
+  readonly used = new Set<string>();
+  readonly ignored = new Map<string, string>();
+  private readonly missing: string[] = [];
+  private readonly misshapen: string[] = [];
+
+  constructor(
+    private readonly file: string,
+    private readonly tensors: ReadonlyMap<string, TensorView>,
+  ) {}
+
+  has(key: string): boolean {
+    return this.tensors.has(key);
+  }
+
+  /** Looks without using. */
+  peek(key: string): TensorView | undefined {
+    return this.tensors.get(key);
+  }
+
+  /**
+   * Uses a tensor of a known shape (null = any size along that axis). A missing or misshapen one is noted and
+   * stands in as an empty view until {@link close} throws.
+   */
+  take(key: string, shape: readonly (number | null)[]): TensorView {
+    const view = this.tensors.get(key);
+    if (!view) {
+      this.missing.push(key);
+      return {
+        file: this.file,
+        offset: 0,
+        dtype: 'float32',
+        shape: shape.map(n => n ?? 0),
+        strides: [],
+        storage: '',
+      };
+    }
+    this.used.add(key);
+    const fits =
+      view.shape.length === shape.length && shape.every((n, i) => n === null || n === view.shape[i]);
+    if (!fits)
+      this.misshapen.push(
+        `${key} is [${view.shape.join(', ')}], expected [${shape.map(n => n ?? '?').join(', ')}]`,
+      );
+    return view;
+  }
+
+  /** Leaves out every key the pattern matches, and keeps the reason. */
+  ignore(pattern: RegExp, reason: string): void {
+    for (const key of this.tensors.keys())
+      if (!this.used.has(key) && pattern.test(key)) this.ignored.set(key, reason);
+  }
+
+  /** @throws DermcapError `keys-mismatch` naming what is missing, unexpected or of the wrong shape */
+  close(model: string): void {
+    const unexpected = [...this.tensors.keys()].filter(key => !this.used.has(key) && !this.ignored.has(key));
+    const problems = [
+      this.missing.length ? `missing: ${listed(this.missing)}` : '',
+      unexpected.length ? `unexpected: ${listed(unexpected)}` : '',
+      this.misshapen.length ? `wrong shape: ${listed(this.misshapen)}` : '',
+    ].filter(Boolean);
+    if (problems.length)
+      throw new DermcapError('keys-mismatch', `${this.file} is not ${model}: ${problems.join('; ')}.`, {
+        hint: 'Nothing is dropped in silence: every tensor of a checkpoint must have a place in the model.',
+      });
+  }
+}

@@ -1,0 +1,59 @@
+import type { TensorView } from '../checkpoint/tensor.js';
+
+/**
+ * Where a weight of the model comes from: a stored tensor as it is, or a linear layer with its LoRA update
+ * (`weight = base + scale · (B A)ᵀ`, base [in, out], a [r, in], b [out, r]).
+ */
+export type WeightSource =
+  | { kind: 'stored'; view: TensorView }
+  | { kind: 'lora'; base: TensorView; a: TensorView; b: TensorView; scale: number };
+
+export function stored(view: TensorView): WeightSource {
+  return { kind: 'stored', view };
+}
+
+export function sourceShape(source: WeightSource): readonly number[] {
+  return source.kind === 'stored' ? source.view.shape : source.base.shape;
+}
+
+/** The stored tensors a source is made of. */
+export function sourceViews(source: WeightSource): TensorView[] {
+  return source.kind === 'stored' ? [source.view] : [source.base, source.a, source.b];
+}
+
+/** A structure of sources with the same structure of something else in their place. */
+export type Mapped<T, To> = T extends WeightSource
+  ? To
+  : T extends readonly (infer Item)[]
+    ? Mapped<Item, To>[]
+    : { [K in keyof T]: Mapped<T[K], To> };
+
+/** Every source of a structure, with its path ("blocks.3.mlp.up.weight"), in order. */
+export function* eachSource(structure: unknown, path = ''): Generator<[string, WeightSource]> {
+  if (isSource(structure)) yield [path, structure];
+  else
+    for (const [key, value] of Object.entries(structure as object))
+      yield* eachSource(value, path ? `${path}.${key}` : key);
+}
+
+/** Replaces every source of a structure. */
+export async function mapSources<T, To>(
+  structure: T,
+  replace: (source: WeightSource) => Promise<To>,
+): Promise<Mapped<T, To>> {
+  if (isSource(structure)) return (await replace(structure)) as Mapped<T, To>;
+  if (Array.isArray(structure)) {
+    const items = [];
+    for (const item of structure) items.push(await mapSources(item, replace));
+    return items as Mapped<T, To>;
+  }
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(structure as object))
+    result[key] = await mapSources(value, replace);
+  return result as Mapped<T, To>;
+}
+
+function isSource(value: unknown): value is WeightSource {
+  const kind = (value as { kind?: unknown } | null)?.kind;
+  return kind === 'stored' || kind === 'lora';
+}

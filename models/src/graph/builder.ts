@@ -1,0 +1,243 @@
+/**
+ * A small graph builder: it knows ONNX and nothing of captioners. Values are names; every operator method
+ * appends a node and returns the name of its result.
+ */
+import { attributeProto, ElementType, encodeModel, valueInfoProto } from './onnx.js';
+import type { Attribute, GraphProto, NodeProto, TensorProto, ValueInfo } from './onnx.js';
+
+/** The name of a tensor in a graph. */
+export type Value = string;
+
+/** An fp32 tensor lying contiguously in a file: what an ONNX external initializer points at. */
+export interface Weight {
+  readonly file: string;
+  /** In bytes. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+}
+
+export type Attributes = Record<string, Attribute>;
+
+/** Folder that external locations are relative to: the file system's root, so that any file can be named. */
+export const WEIGHT_ROOT = '/';
+
+export class Graph {
+  readonly inputs: ValueInfo[] = [];
+  readonly outputs: ValueInfo[] = [];
+  private readonly nodes: NodeProto[] = [];
+  private readonly initializers: TensorProto[] = [];
+  private readonly children: Graph[] = [];
+  private readonly known = new Map<string, Value>();
+
+  constructor(
+    readonly name: string,
+    /** Shared by a graph and the bodies inside it, so that no name is used twice. */
+    private readonly counter = { next: 0 },
+  ) {}
+
+  /** A graph for the body of a `Loop`; it sees this graph's values by name. */
+  child(name: string): Graph {
+    const body = new Graph(name, this.counter);
+    this.children.push(body);
+    return body;
+  }
+
+  input(name: string, type: ElementType, shape: ValueInfo['shape']): Value {
+    this.inputs.push({ name, type, shape });
+    return name;
+  }
+
+  /** Declares `value` as an output, under its own name or a given one. */
+  output(value: Value, type: ElementType, shape: ValueInfo['shape'], name?: string): void {
+    if (name !== undefined) this.node('Identity', [value], [name]);
+    this.outputs.push({ name: name ?? value, type, shape });
+  }
+
+  /** A weight read in place from its file. */
+  weight(weight: Weight): Value {
+    const key = `${weight.file}@${weight.offset}:${weight.shape.join('x')}`;
+    return this.once(key, 'w', name => ({
+      name,
+      dims: weight.shape,
+      dataType: ElementType.float,
+      dataLocation: 1,
+      externalData: [
+        { key: 'location', value: weight.file.slice(WEIGHT_ROOT.length) },
+        { key: 'offset', value: String(weight.offset) },
+        { key: 'length', value: String(4 * weight.shape.reduce((a, b) => a * b, 1)) },
+      ],
+    }));
+  }
+
+  ints(values: readonly number[], shape: readonly number[] = [values.length]): Value {
+    const data = BigInt64Array.from(values, BigInt);
+    return this.constant(ElementType.int64, new Uint8Array(data.buffer), shape);
+  }
+
+  floats(values: readonly number[], shape: readonly number[] = [values.length]): Value {
+    return this.constant(ElementType.float, new Uint8Array(Float32Array.from(values).buffer), shape);
+  }
+
+  int(value: number): Value {
+    return this.ints([value], []);
+  }
+
+  float(value: number): Value {
+    return this.floats([value], []);
+  }
+
+  bool(value: boolean): Value {
+    return this.constant(ElementType.bool, Uint8Array.of(value ? 1 : 0), []);
+  }
+
+  op(type: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
+    return this.ops(type, inputs, 1, attributes)[0]!;
+  }
+
+  ops(type: string, inputs: readonly Value[], count: number, attributes: Attributes = {}): Value[] {
+    const outputs = Array.from({ length: count }, () => this.fresh(type));
+    this.node(type, inputs, outputs, attributes);
+    return outputs;
+  }
+
+  /** One of onnxruntime's own operators (domain com.microsoft). An empty output name leaves it out. */
+  microsoft(type: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
+    const output = this.fresh(type);
+    this.node(type, inputs, [output], attributes, 'com.microsoft');
+    return output;
+  }
+
+  node(
+    type: string,
+    inputs: readonly Value[],
+    outputs: readonly Value[],
+    attributes: Attributes = {},
+    domain = '',
+  ): void {
+    this.nodes.push({
+      opType: type,
+      domain,
+      name: this.fresh(`${this.name}/${type}`),
+      input: inputs,
+      output: outputs,
+      attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
+    });
+  }
+
+  /** A name that nothing else has. */
+  fresh(stem: string): Value {
+    return `${stem}_${this.counter.next++}`;
+  }
+
+  // Operators used all over, so that a forward pass reads as one.
+  add(a: Value, b: Value): Value {
+    return this.op('Add', [a, b]);
+  }
+  sub(a: Value, b: Value): Value {
+    return this.op('Sub', [a, b]);
+  }
+  mul(a: Value, b: Value): Value {
+    return this.op('Mul', [a, b]);
+  }
+  matmul(a: Value, b: Value): Value {
+    return this.op('MatMul', [a, b]);
+  }
+  /** x @ wᵀ · alpha: a PyTorch `Linear` weight [out, in] as it lies in the file. */
+  matmulTransposed(x: Value, w: Value, alpha = 1): Value {
+    return this.microsoft('FusedMatMul', [x, w], { transB: { i: 1 }, alpha: { f: alpha } });
+  }
+  concat(values: readonly Value[], axis: number): Value {
+    return values.length === 1 ? values[0]! : this.op('Concat', values, { axis: { i: axis } });
+  }
+  reshape(x: Value, shape: Value | readonly number[]): Value {
+    return this.op('Reshape', [x, typeof shape === 'string' ? shape : this.ints(shape)]);
+  }
+  transpose(x: Value, perm: readonly number[]): Value {
+    return this.op('Transpose', [x], { perm: { ints: perm } });
+  }
+  gather(x: Value, indices: Value, axis: number): Value {
+    return this.op('Gather', [x, indices], { axis: { i: axis } });
+  }
+  gatherElements(x: Value, indices: Value, axis: number): Value {
+    return this.op('GatherElements', [x, indices], { axis: { i: axis } });
+  }
+  unsqueeze(x: Value, ...axes: number[]): Value {
+    return this.op('Unsqueeze', [x, this.ints(axes)]);
+  }
+  squeeze(x: Value, ...axes: number[]): Value {
+    return this.op('Squeeze', [x, this.ints(axes)]);
+  }
+  expand(x: Value, shape: Value): Value {
+    return this.op('Expand', [x, shape]);
+  }
+  /** x[…, from:to, …] along one axis; bounds are 1-element tensors or numbers. */
+  slice(x: Value, from: Value | number, to: Value | number, axis: number): Value {
+    const bound = (b: Value | number) => (typeof b === 'number' ? this.ints([b]) : b);
+    return this.op('Slice', [x, bound(from), bound(to), this.ints([axis])]);
+  }
+  /** Size of one axis, as a 1-element int64 tensor. */
+  size(x: Value, axis: number): Value {
+    return this.op('Shape', [x], { start: { i: axis }, end: { i: axis + 1 } });
+  }
+  /** The k largest along the last axis, descending, with their indices. k is a 1-element tensor. */
+  topK(x: Value, k: Value): [values: Value, indices: Value] {
+    return this.ops('TopK', [x, k], 2, { axis: { i: -1 } }) as [Value, Value];
+  }
+  reduce(kind: 'Sum' | 'Max' | 'Min' | 'LogSumExp', x: Value, axis: number, keepdims = false): Value {
+    return this.op(`Reduce${kind}`, [x, this.ints([axis])], { keepdims: { i: keepdims ? 1 : 0 } });
+  }
+  cast(x: Value, type: ElementType): Value {
+    return this.op('Cast', [x], { to: { i: ElementType[type] } });
+  }
+  /** [0, 1, …, n − 1] for a 1-element tensor n. */
+  range(n: Value): Value {
+    return this.op('Range', [this.int(0), this.squeeze(n, 0), this.int(1)]);
+  }
+  /** A tensor of one repeated value whose shape is computed. */
+  filled(shape: Value, value: number, type: 'float' | 'int64' | 'bool'): Value {
+    return this.op('ConstantOfShape', [shape], {
+      value: { t: { dims: [1], dataType: ElementType[type], rawData: rawScalar(value, type) } },
+    });
+  }
+
+  /** Names of the nodes, those in loop bodies too, whose operator is chosen. */
+  nodeNames(isChosen: (operator: string) => boolean): string[] {
+    const own = this.nodes.filter(node => isChosen(node.opType)).map(node => node.name);
+    return [...own, ...this.children.flatMap(child => child.nodeNames(isChosen))];
+  }
+
+  toProto(): GraphProto {
+    return {
+      name: this.name,
+      node: this.nodes,
+      initializer: this.initializers,
+      input: this.inputs.map(valueInfoProto),
+      output: this.outputs.map(valueInfoProto),
+    };
+  }
+
+  encode(): Uint8Array {
+    return encodeModel(this.toProto());
+  }
+
+  private constant(dataType: number, rawData: Uint8Array, dims: readonly number[]): Value {
+    const key = `c${dataType}[${dims.join()}]${Buffer.from(rawData).toString('latin1')}`;
+    return this.once(key, 'c', name => ({ name, dims, dataType, rawData }));
+  }
+
+  private once(key: string, stem: string, make: (name: Value) => TensorProto): Value {
+    let name = this.known.get(key);
+    if (name === undefined) {
+      name = this.fresh(stem);
+      this.known.set(key, name);
+      this.initializers.push(make(name));
+    }
+    return name;
+  }
+}
+
+function rawScalar(value: number, type: 'float' | 'int64' | 'bool'): Uint8Array {
+  if (type === 'bool') return Uint8Array.of(value);
+  const array = type === 'float' ? Float32Array.of(value) : BigInt64Array.of(BigInt(value));
+  return new Uint8Array(array.buffer);
+}

@@ -1,0 +1,112 @@
+/**
+ * One pass of GPT-2's blocks over new positions, with keys and values kept in two pools per block: a frozen
+ * one and a growing one. Nothing is ever reordered: which slots a position may see is an additive mask.
+ */
+import type { Graph, Value } from './builder.js';
+import type { Gpt2Block, LayerNorm } from './weights.js';
+
+const EPSILON = 1e-5;
+
+/** Keys and values of one block: [B, H, slots, C/H]. */
+export interface KeyValue {
+  key: Value;
+  value: Value;
+}
+
+/** What a block needs beside its input: the mask [1|B, 1, L, slots + L] and the pools. */
+export interface AttentionContext {
+  mask: Value;
+  /** [frozen slots, growing slots]: where the attention weights split. */
+  split: Value;
+  frozen: KeyValue;
+  growing: KeyValue;
+}
+
+/** A residual stream whose last addition is still to be done, so that it fuses with the next layer norm. */
+export interface Residual {
+  stream: Value;
+  /** Output of the last sub-layer, not yet added; its bias. Absent before the first block. */
+  pending?: { value: Value; bias: Value };
+}
+
+/** Adds what is pending, normalises: (norm(stream), stream). */
+export function normalise(
+  g: Graph,
+  { stream, pending }: Residual,
+  norm: LayerNorm,
+): { normed: Value; stream: Value } {
+  const [weight, bias] = [g.weight(norm.weight), g.weight(norm.bias)];
+  if (!pending) {
+    const attributes = { axis: { i: -1 }, epsilon: { f: EPSILON } };
+    return { normed: g.op('LayerNormalization', [stream, weight, bias], attributes), stream };
+  }
+  const [normed, sum] = [g.fresh('normed'), g.fresh('stream')];
+  g.node(
+    'SkipLayerNormalization',
+    [pending.value, stream, weight, bias, pending.bias],
+    [normed, '', '', sum],
+    { epsilon: { f: EPSILON } },
+    'com.microsoft',
+  );
+  return { normed, stream: sum };
+}
+
+/**
+ * One GPT-2 block over L new positions.
+ * @param x residual stream [B, L, C]
+ * @returns the stream after the block, and the growing pool with the new slots behind it
+ */
+export function gpt2Block(
+  g: Graph,
+  x: Residual,
+  block: Gpt2Block,
+  heads: number,
+  width: number,
+  context: AttentionContext,
+): { x: Residual; growing: KeyValue } {
+  const { qkv, out } = block.attention;
+  const first = normalise(g, x, block.ln1);
+  const projected = g.add(g.matmul(first.normed, g.weight(qkv.weight)), g.weight(qkv.bias)); // [B, L, 3C]
+  const { attended, growing } = attention(g, projected, heads, width, context);
+  const afterAttention: Residual = {
+    stream: first.stream,
+    pending: { value: g.matmul(attended, g.weight(out.weight)), bias: g.weight(out.bias) },
+  };
+  const second = normalise(g, afterAttention, block.ln2);
+  const { up, down } = block.mlp;
+  const hidden = g.microsoft('FastGelu', [g.matmul(second.normed, g.weight(up.weight)), g.weight(up.bias)]); // [B, L, 4C], GELU with tanh ("gelu_new")
+  return {
+    x: {
+      stream: second.stream,
+      pending: { value: g.matmul(hidden, g.weight(down.weight)), bias: g.weight(down.bias) },
+    },
+    growing,
+  };
+}
+
+/** softmax(q kᵀ / √d + mask) v over both pools. projected: [B, L, 3C] */
+function attention(
+  g: Graph,
+  projected: Value,
+  heads: number,
+  width: number,
+  { mask, split, frozen, growing }: AttentionContext,
+): { attended: Value; growing: KeyValue } {
+  const headSize = width / heads;
+  const perHead = g.transpose(g.reshape(projected, [0, 0, 3, heads, headSize]), [2, 0, 3, 1, 4]); // [3, B, H, L, d]
+  const [q, k, v] = g
+    .ops('Split', [perHead], 3, { axis: { i: 0 }, num_outputs: { i: 3 } })
+    .map(part => g.squeeze(part, 0)); // each [B, H, L, d]
+  const key = g.concat([growing.key, k!], 2);
+  const value = g.concat([growing.value, v!], 2);
+
+  const scale = 1 / Math.sqrt(headSize);
+  const scores = g.concat([g.matmulTransposed(q!, frozen.key, scale), g.matmulTransposed(q!, key, scale)], 3); // [B, H, L, slots]
+  const weights = g.op('Softmax', [g.add(scores, mask)], { axis: { i: -1 } });
+  const [onFrozen, onGrowing] = g.ops('Split', [weights, split], 2, { axis: { i: 3 } });
+  const attended = g.add(g.matmul(onFrozen!, frozen.value), g.matmul(onGrowing!, value)); // [B, H, L, d]
+  return {
+    attended: g.reshape(g.transpose(attended, [0, 2, 1, 3]), [0, 0, width]),
+    growing: { key, value },
+  };
+}

@@ -1,0 +1,93 @@
+/**
+ * What a release is, in full: architecture, every key accounted for, training configuration, shared tensors.
+ */
+import { describeRelease, openStage } from './architecture/release.js';
+import type { OpenStage, StageId, TrainingConfig } from './architecture/release.js';
+import type { CaptionerArchitecture } from './architecture/captioner.js';
+import { openVisionTower } from './architecture/vit.js';
+import type { VisionTower } from './architecture/vit.js';
+import { defaultCacheDir } from './runtime/cache.js';
+import { fileSha256 } from './runtime/identity.js';
+import { compareStages } from './runtime/stageGroups.js';
+
+export interface StageInspection {
+  id: StageId;
+  file: string;
+  sha256: string;
+  /** Wrapper keys and prefixes taken off. */
+  unwrapped: readonly string[];
+  architecture: CaptionerArchitecture;
+  config: TrainingConfig;
+}
+
+export interface StagePairSharing {
+  stages: [StageId, StageId];
+  equalBytes: number;
+  totalBytes: number;
+  /** equalBytes / totalBytes */
+  share: number;
+  equal: string[];
+  different: string[];
+}
+
+export interface ReleaseInspection {
+  name: string;
+  folder: string;
+  stages: StageInspection[];
+  sharing: StagePairSharing[];
+  clip:
+    | (Pick<VisionTower, 'folder' | 'name' | 'sizes' | 'layers' | 'mean' | 'std' | 'keys'> & {
+        sha256: string;
+      })
+    | null;
+}
+
+/** @throws DermcapError as `openCaptioner` does */
+export async function inspectRelease(
+  releaseDir: string,
+  options: { clipDir?: string | undefined; cacheDir?: string | undefined } = {},
+): Promise<ReleaseInspection> {
+  const cacheDir = options.cacheDir ?? defaultCacheDir();
+  const description = await describeRelease(releaseDir);
+  const open: OpenStage[] = [];
+  for (const { id } of description.stages) open.push(await openStage(releaseDir, id));
+  const stages: StageInspection[] = [];
+  for (const { id, file, path, dict, architecture, config } of open) {
+    const sha256 = await fileSha256(path, cacheDir);
+    stages.push({ id, file, sha256, unwrapped: dict.unwrapped, architecture, config });
+  }
+  const sharing: StagePairSharing[] = [];
+  for (const [i, a] of open.entries())
+    for (const b of open.slice(i + 1)) sharing.push(await pairSharing(a, b, cacheDir));
+  const clipDir = options.clipDir ?? description.clipDir;
+  return {
+    name: description.name,
+    folder: description.folder,
+    stages,
+    sharing,
+    clip: clipDir === null ? null : await inspectTower(clipDir, cacheDir),
+  };
+}
+
+async function pairSharing(a: OpenStage, b: OpenStage, cacheDir: string): Promise<StagePairSharing> {
+  const { weights } = await compareStages(a, b, cacheDir);
+  const entries = Object.entries(weights);
+  const bytes = (list: typeof entries) => list.reduce((sum, [, weight]) => sum + weight.bytes, 0);
+  // A tied head is the token embedding again: counted once.
+  const distinct = entries.filter(([path]) => !(path === 'gpt2.head' && a.architecture.tiedHead));
+  const equal = distinct.filter(([, weight]) => weight.equal);
+  const totalBytes = bytes(distinct);
+  return {
+    stages: [a.id, b.id],
+    equalBytes: bytes(equal),
+    totalBytes,
+    share: bytes(equal) / totalBytes,
+    equal: equal.map(([path]) => path),
+    different: distinct.filter(([, weight]) => !weight.equal).map(([path]) => path),
+  };
+}
+
+async function inspectTower(clipDir: string, cacheDir: string): Promise<ReleaseInspection['clip']> {
+  const { folder, name, sizes, layers, mean, std, keys, weightsFile } = await openVisionTower(clipDir);
+  return { folder, name, sizes, layers, mean, std, keys, sha256: await fileSha256(weightsFile, cacheDir) };
+}

@@ -1,0 +1,153 @@
+/**
+ * The caption graph's inputs for one call: prompts laid out behind the prefix, masks, decoding options.
+ */
+import { Tensor } from 'onnxruntime-node';
+import { DermcapError } from '../errors.js';
+import { lanesOf, UNSEEN } from '../graph/caption.js';
+import type { CaptionModel } from '../graph/caption.js';
+
+/** Decoding options with the bad phrases already as token ids. */
+export interface DecodingIds {
+  numBeams: number;
+  maxNewTokens: number;
+  minNewTokens: number;
+  noRepeatNgramSize: number;
+  repetitionPenalty: number;
+  lengthPenalty: number;
+  earlyStopping: boolean;
+  badWords: readonly (readonly number[])[];
+}
+
+/**
+ * @param embeddings [B, D] row-major
+ * @param prompts token ids per stage
+ * @throws DermcapError `prompt-too-long` when prefix + prompt + new tokens exceed the model's positions
+ */
+export function captionFeeds(
+  model: CaptionModel,
+  embeddings: Float32Array,
+  prompts: readonly (readonly number[])[],
+  decoding: DecodingIds,
+): Record<string, Tensor> {
+  const { sizes, prefixSlots } = model;
+  const longest = Math.max(...prompts.map(prompt => prompt.length));
+  if (prefixSlots + longest + decoding.maxNewTokens > sizes.positions)
+    throw new DermcapError(
+      'prompt-too-long',
+      `${prefixSlots} prefix slots, a prompt of ${longest} tokens and ${decoding.maxNewTokens} new tokens ` +
+        `exceed the model's ${sizes.positions} positions.`,
+      { hint: 'Shorten the prompt or lower the maximum of new tokens.' },
+    );
+  return {
+    embedding: new Tensor('float32', embeddings, [embeddings.length / model.embedding, model.embedding]),
+    ...layout(model, prompts, decoding.numBeams),
+    ...options(decoding, sizes),
+  };
+}
+
+/** Positions, masks and row numbers of `[prefix ; prompt 0 ; prompt 1 ; …]`. */
+function layout(
+  model: CaptionModel,
+  prompts: readonly (readonly number[])[],
+  beams: number,
+): Record<string, Tensor> {
+  const prefix = model.prefixSlots;
+  const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+  const PREFIX = -1;
+  const owner = [...Array<number>(prefix).fill(PREFIX), ...prompts.flatMap((p, s) => p.map(() => s))];
+  const positions = [...range(0, prefix), ...prompts.flatMap(p => range(prefix, p.length))];
+  const rowsOf = (stages: readonly number[]) =>
+    range(0, owner.length).filter(row => owner[row] === PREFIX || stages.includes(owner[row]!));
+
+  const feeds: Record<string, Tensor> = { positions: int64(positions) };
+  prompts.forEach((prompt, s) => {
+    feeds[`prompt_${s}`] = int64(prompt);
+    feeds[`promptRows_${s}`] = int64(rowsOf([s]));
+    feeds[`lastPrompt_${s}`] = int64(Array<number>(beams).fill(prefix + prompt.length - 1));
+    feeds[`stepRows_${s}`] = int64(range(s * beams, beams));
+    feeds[`firstPosition_${s}`] = int64([prefix + prompt.length]);
+  });
+  for (const lane of lanesOf(model)) {
+    const rows = rowsOf(lane.stages);
+    const sees = (stage: number, from: number, to: number) =>
+      (owner[to] === PREFIX || owner[to] === stage) && positions[to]! <= positions[from]!;
+    const queries = lane.stages.flatMap(s => Array<number>(beams).fill(s));
+    const mask = (
+      from: readonly unknown[],
+      to: readonly unknown[],
+      seen: (i: number, j: number) => boolean,
+    ) =>
+      float32(
+        from.flatMap((_, i) => to.map((_, j) => (seen(i, j) ? 0 : UNSEEN))),
+        [from.length, to.length],
+      );
+    feeds[`prefillMask_${lane.name}`] = mask(rows, rows, (i, j) =>
+      sees(owner[rows[i]!]!, rows[i]!, rows[j]!),
+    );
+    feeds[`beamMask_${lane.name}`] = mask(
+      queries,
+      rows,
+      (i, j) => owner[rows[j]!] === PREFIX || owner[rows[j]!] === queries[i],
+    );
+    const own = mask(queries, queries, (i, j) => i === j);
+    feeds[`ownSlot_${lane.name}`] = own.reshape([1, queries.length, queries.length]) as Tensor;
+  }
+  return feeds;
+}
+
+function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<string, Tensor> {
+  const { numBeams, maxNewTokens, noRepeatNgramSize, repetitionPenalty } = decoding;
+  const isGreedy = numBeams === 1;
+  // transformers drops a bad phrase that is the end-of-text token alone.
+  const phrases = decoding.badWords.filter(
+    ids => ids.length > 0 && !(ids.length === 1 && ids[0] === sizes.endOfText),
+  );
+  const contextLength = Math.max(1, ...phrases.map(ids => ids.length - 1));
+  const contexts = phrases.map(ids => [
+    ...Array<number>(contextLength - ids.length + 1).fill(-2),
+    ...ids.slice(0, -1),
+  ]);
+  const last = phrases.map(ids => ids.at(-1)!);
+  if (phrases.length === 0) {
+    contexts.push(Array<number>(contextLength).fill(-2));
+    last.push(-1); // no token: never matches
+  }
+  // Processors lower the scores of generated tokens (at most maxNewTokens of them), of bad phrases' last tokens
+  // and of end-of-text: so many candidates beyond the 2·beams that are kept can be pushed out, and no more.
+  // A repetition penalty below 1 raises scores instead: then every token is a candidate.
+  const touched = maxNewTokens + new Set(last).size + 1;
+  const candidates = repetitionPenalty < 1 ? sizes.vocabulary : 2 * numBeams + touched;
+  return {
+    beams: int64([numBeams]),
+    startScores: float32(
+      Array.from({ length: numBeams }, (_, beam) => (beam === 0 ? 0 : -1e9)),
+      [1, numBeams],
+    ),
+    candidates: int64([Math.min(sizes.vocabulary, candidates)]),
+    repetitionPenalty: float32([repetitionPenalty], []),
+    ngramContext: int64([Math.max(0, noRepeatNgramSize - 1)]),
+    ngramOn: bool(noRepeatNgramSize > 0),
+    badContexts: int64(contexts.flat(), [contexts.length, contextLength]),
+    badTokens: int64(last),
+    minNewTokens: int64([decoding.minNewTokens]),
+    maxNewTokens: int64([maxNewTokens]),
+    lengthPenalties: float32(
+      Array.from({ length: maxNewTokens + 2 }, (_, length) => length ** decoding.lengthPenalty),
+      [maxNewTokens + 2],
+    ),
+    earlyStopping: bool(isGreedy || decoding.earlyStopping),
+    accumulate: bool(!isGreedy),
+  };
+}
+
+function int64(values: readonly number[], shape: readonly number[] = [values.length]): Tensor {
+  return new Tensor('int64', BigInt64Array.from(values, BigInt), shape);
+}
+
+function float32(values: readonly number[], shape: readonly number[]): Tensor {
+  return new Tensor('float32', Float32Array.from(values), shape);
+}
+
+function bool(value: boolean): Tensor {
+  return new Tensor('bool', Uint8Array.of(value ? 1 : 0), []);
+}

@@ -1,0 +1,85 @@
+/**
+ * Makes every weight of a model an fp32 tensor lying contiguously in a file. What the checkpoint stores that way
+ * (all but a few tensors of a real release) is used in place; the rest is computed into the cache, under the hash
+ * of the bytes it was made from.
+ */
+import { join } from 'node:path';
+import type { WeightSource } from '../architecture/source.js';
+import { sourceShape, sourceViews } from '../architecture/source.js';
+import { isFile } from '../architecture/files.js';
+import { readFloat32 } from '../checkpoint/read.js';
+import { DTYPE_SIZE, isContiguous } from '../checkpoint/tensor.js';
+import type { TensorView } from '../checkpoint/tensor.js';
+import type { Weight } from '../graph/builder.js';
+import { writeAtomically } from './cache.js';
+import { digest } from './identity.js';
+
+/** Raised when the way of computing changes, so that old cache entries are not found again. */
+const RECIPE = 'fp32-v1';
+
+/** Turns sources into weights, computing each distinct one once. */
+export function materialiser(cacheDir: string): (source: WeightSource) => Promise<Weight> {
+  const made = new Map<string, Promise<Weight>>();
+  return source => {
+    const key = sourceViews(source)
+      .map(
+        view => `${view.file}@${view.offset}:${view.dtype}:${view.shape.join('x')}:${view.strides.join('x')}`,
+      )
+      .join('+');
+    let weight = made.get(key);
+    if (!weight) {
+      weight = materialise(source, cacheDir);
+      made.set(key, weight);
+    }
+    return weight;
+  };
+}
+
+async function materialise(source: WeightSource, cacheDir: string): Promise<Weight> {
+  if (source.kind === 'stored' && isUsableInPlace(source.view)) {
+    const { file, offset, shape } = source.view;
+    return { file, offset, shape };
+  }
+  const parts: Float32Array[] = await Promise.all(sourceViews(source).map(view => readFloat32(view)));
+  const shape = sourceShape(source);
+  const scale = source.kind === 'lora' ? source.scale : 1;
+  const name = digest(RECIPE, source.kind, JSON.stringify([shape, scale]), ...parts.map(bytesOf));
+  const file = join(cacheDir, 'weights', `${name}.f32`);
+  if (!(await isFile(file))) {
+    const values = source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
+    await writeAtomically(file, bytesOf(values));
+  }
+  return { file, offset: 0, shape };
+}
+
+/** onnxruntime maps the file and computes on it where it lies: little-endian fp32, row-major, 4-byte aligned. */
+function isUsableInPlace(view: TensorView): boolean {
+  return view.dtype === 'float32' && isContiguous(view) && view.offset % DTYPE_SIZE.float32 === 0;
+}
+
+/**
+ * base + scale · (B A)ᵀ as the layer computes `base(x) + B(A x) · scale` (sums in double precision).
+ * @param parts base [in, out], A [r, in], B [out, r], row-major
+ */
+export function mergeLora(
+  { base, a, scale }: Extract<WeightSource, { kind: 'lora' }>,
+  [weight, down, up]: Float32Array[],
+): Float32Array {
+  const [inputs, outputs] = base.shape as [number, number];
+  const rank = a.shape[0]!;
+  const merged = new Float32Array(inputs * outputs);
+  const row = new Float64Array(outputs);
+  for (let i = 0; i < inputs; i++) {
+    row.fill(0);
+    for (let r = 0; r < rank; r++) {
+      const factor = down![r * inputs + i]! * scale;
+      for (let o = 0; o < outputs; o++) row[o]! += factor * up![o * rank + r]!;
+    }
+    for (let o = 0; o < outputs; o++) merged[i * outputs + o] = weight![i * outputs + o]! + row[o]!;
+  }
+  return merged;
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
