@@ -112,8 +112,10 @@ export const ThumbnailQuery = z.object({
   path: z.string(),
   /** Longer side in pixels. */
   size: z.coerce.number().int().min(32).max(1024).default(256),
+  /** Any text that changes with the file, as `modifiedMs`: with it the answer may be kept for ever. */
+  v: z.string().optional(),
 });
-export const ImageFileQuery = z.object({ path: z.string() });
+export const ImageFileQuery = z.object({ path: z.string(), v: z.string().optional() });
 
 /** One caption of one image by one stage, with everything that made it. */
 export const Caption = z.object({

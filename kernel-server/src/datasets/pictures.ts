@@ -1,0 +1,161 @@
+/**
+ * Pictures for the screen: thumbnails, and images that a browser can show. Made once and kept on disk under
+ * a name that follows from the file's real path, size and modification time, so a changed file is a new one.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { DermcapError } from '@dermcap/models/errors';
+import pLimit from 'p-limit';
+import type { Sharp } from 'sharp';
+
+/** Decoded size above which a file is taken for a decompression bomb (16,384²; CWE-409). */
+const MAX_PIXELS = 268_435_456;
+/** Longer side of a converted image: beyond any screen, below WebP's 16,383. */
+const MAX_CONVERTED_SIDE = 8192;
+/** Part of every cache name: raise it when pictures made by older code must not be shown. */
+const CACHE_FORMAT = 1;
+/** Decodes at once: each may hold a whole decoded image. */
+const PARALLEL_DECODES = 4;
+
+/** A file ready to be sent. */
+export interface Picture {
+  file: string;
+  contentType: string;
+  /** Strong entity tag, with its quotes. */
+  etag: string;
+}
+
+/** Makes and keeps thumbnails and browser-readable versions of images. */
+export class Pictures {
+  readonly #cacheDir: string;
+  readonly #limit = pLimit(PARALLEL_DECODES);
+  readonly #making = new Map<string, Promise<void>>();
+
+  constructor(cacheDir: string) {
+    this.#cacheDir = cacheDir;
+  }
+
+  /**
+   * A WebP no larger than `size` on its longer side, turned upright by EXIF, without metadata.
+   * @param file real path of the image
+   * @throws DermcapError `not-a-file` or `unreadable-image`
+   */
+  async thumbnail(file: string, size: number): Promise<Picture> {
+    return this.#derived(file, `thumbnail-${size}`, image =>
+      image.resize(size, size, { fit: 'inside', withoutEnlargement: true }).webp({ quality: 80 }),
+    );
+  }
+
+  /**
+   * The file itself when browsers show its format, else a WebP of it. In the first case the browser turns it
+   * upright by EXIF.
+   * @param file real path of the image
+   * @throws DermcapError `not-a-file` or `unreadable-image`
+   */
+  async original(file: string): Promise<Picture> {
+    const contentType = browserType(await readStart(file));
+    if (contentType) return { file, contentType, etag: quoted(await fingerprint(file, 'original')) };
+    return this.#derived(file, 'converted', image =>
+      image
+        .resize(MAX_CONVERTED_SIDE, MAX_CONVERTED_SIDE, { fit: 'inside', withoutEnlargement: true })
+        .webp({ quality: 92 }),
+    );
+  }
+
+  async #derived(file: string, variant: string, convert: (image: Sharp) => Sharp): Promise<Picture> {
+    const hash = await fingerprint(file, variant);
+    const target = join(this.#cacheDir, 'pictures', hash.slice(0, 2), `${hash}.webp`);
+    let making = this.#making.get(hash);
+    if (!making) {
+      making = this.#limit(() => make(file, target, convert)).finally(() => this.#making.delete(hash));
+      this.#making.set(hash, making);
+    }
+    await making;
+    return { file: target, contentType: 'image/webp', etag: quoted(hash) };
+  }
+}
+
+const quoted = (hash: string): string => `"${hash}"`;
+
+/** Name of a derived picture: sha256 over what its pixels follow from. */
+async function fingerprint(file: string, variant: string): Promise<string> {
+  const { size, mtimeNs } = await statFile(file);
+  return createHash('sha256')
+    .update([CACHE_FORMAT, variant, size, mtimeNs, file].join('\0'))
+    .digest('hex')
+    .slice(0, 40);
+}
+
+async function statFile(file: string): Promise<{ size: bigint; mtimeNs: bigint }> {
+  const { size, mtimeNs, ...rest } = await stat(file, { bigint: true });
+  if ((Number(rest.mode) & 0o170000) !== 0o100000) {
+    throw new DermcapError('not-a-file', `“${basename(file)}” is a folder, not an image.`);
+  }
+  return { size, mtimeNs };
+}
+
+async function make(file: string, target: string, convert: (image: Sharp) => Sharp): Promise<void> {
+  if (await exists(target)) return;
+  const bytes = await encode(file, convert);
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  const temporary = `${target}.${randomUUID()}`;
+  try {
+    await writeFile(temporary, bytes, { mode: 0o600 });
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function encode(file: string, convert: (image: Sharp) => Sharp): Promise<Buffer> {
+  const { default: sharp } = await import('sharp');
+  try {
+    const image = sharp(file, { limitInputPixels: MAX_PIXELS, failOn: 'error', sequentialRead: true });
+    // sRGB and no metadata are sharp's defaults for its output.
+    return await convert(image.autoOrient()).toBuffer();
+  } catch (error) {
+    throw new DermcapError(
+      'unreadable-image',
+      `“${basename(file)}” cannot be read as an image: ${reason(error)}.`,
+      { hint: 'The file may be damaged, cut short, or not an image.', cause: error },
+    );
+  }
+}
+
+/** The decoder's own words without paths: its first line, which names the fault. */
+function reason(error: unknown): string {
+  const line = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
+  return line.replace(/(\/[^\s:]+)+/g, 'the file').replace(/\.+$/, '') || 'unknown reason';
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function readStart(file: string): Promise<Buffer> {
+  await statFile(file);
+  const handle = await open(file, 'r');
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(16), 0, 16, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Media type by the first bytes, for the formats every browser shows; null for any other content. */
+function browserType(start: Buffer): string | null {
+  if (start.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'image/jpeg';
+  if (start.subarray(0, 8).equals(Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'))) return 'image/png';
+  const ascii = start.toString('latin1');
+  if (ascii.startsWith('GIF87a') || ascii.startsWith('GIF89a')) return 'image/gif';
+  if (ascii.startsWith('RIFF') && ascii.slice(8, 12) === 'WEBP') return 'image/webp';
+  return null;
+}

@@ -1,0 +1,148 @@
+/**
+ * Image files to captions, batch by batch: while one batch decodes, the images of the next are read and
+ * preprocessed. An image that cannot be read is reported and the others go on.
+ */
+import type { Captioner } from '@dermcap/models';
+import { DermcapError } from '@dermcap/models/errors';
+import type {
+  ApiError,
+  Caption,
+  Decoding,
+  ImageFailure,
+  PreprocessMode,
+  PromptChoice,
+} from '../contract/index.js';
+import type { LoadPixels } from './engine.js';
+
+export const DEFAULT_BATCH_SIZE = 4;
+
+/** An image by the name it goes by in results, and how to find its file. */
+export interface ImageSource {
+  name: string;
+  /** @throws DermcapError when the image is not there or may not be read */
+  locate: () => Promise<string> | string;
+}
+
+export interface CaptionJob {
+  prompt: PromptChoice;
+  decoding: Decoding;
+  preprocess: PreprocessMode;
+  autoOrient: boolean;
+  batchSize: number;
+}
+
+export type ImageResult = { image: string; captions: Caption[] } | ImageFailure;
+
+interface LoadedBatch {
+  images: { name: string; pixels: Float32Array | DermcapError }[];
+}
+
+/** What a person is told of any error: its own sentence when it is ours, else its message. */
+export function describeError(error: unknown, code: string): ApiError {
+  if (error instanceof DermcapError) {
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    };
+  }
+  return { code, message: error instanceof Error ? error.message : String(error) };
+}
+
+/**
+ * Captions images in order and yields the results of each batch as it is done.
+ * @param signal ends the work at the next batch boundary, without an error
+ * @throws whatever the captioner throws; failures of single images are results instead
+ */
+export async function* captionImages(
+  captioner: Captioner,
+  loadPixels: LoadPixels,
+  sources: readonly ImageSource[],
+  job: CaptionJob,
+  signal?: AbortSignal,
+): AsyncGenerator<ImageResult[]> {
+  const load = async (start: number): Promise<LoadedBatch> => ({
+    images: await Promise.all(
+      sources.slice(start, start + job.batchSize).map(async source => ({
+        name: source.name,
+        pixels: await loadOne(source, captioner, loadPixels, job),
+      })),
+    ),
+  });
+
+  let next: Promise<LoadedBatch> | null = sources.length > 0 ? load(0) : null;
+  for (let start = 0; next && !signal?.aborted; start += job.batchSize) {
+    const batch: LoadedBatch = await next;
+    const following = start + job.batchSize;
+    next = following < sources.length ? load(following) : null;
+    if (signal?.aborted) return;
+    yield await captionBatch(captioner, batch, job);
+  }
+}
+
+async function loadOne(
+  source: ImageSource,
+  captioner: Captioner,
+  loadPixels: LoadPixels,
+  job: CaptionJob,
+): Promise<Float32Array | DermcapError> {
+  try {
+    const file = await source.locate();
+    return await loadPixels(file, job.preprocess, captioner.input, { autoOrient: job.autoOrient });
+  } catch (error) {
+    if (error instanceof DermcapError) return error;
+    return new DermcapError(
+      'unreadable-image',
+      `“${source.name}” cannot be read: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function captionBatch(
+  captioner: Captioner,
+  batch: LoadedBatch,
+  job: CaptionJob,
+): Promise<ImageResult[]> {
+  const pixels = batch.images.flatMap(image => (image.pixels instanceof DermcapError ? [] : [image.pixels]));
+  const startMs = performance.now();
+  const captioned =
+    pixels.length === 0
+      ? []
+      : await captioner.caption(pixels, {
+          decoding: job.decoding,
+          ...(job.prompt.mode === 'text' ? { prompt: job.prompt.text } : {}),
+        });
+  const ms = (performance.now() - startMs) / Math.max(1, pixels.length * captioner.stages.length);
+  const provenance = {
+    clip: { sha256: captioner.clip.sha256 },
+    decoding: job.decoding,
+    precision: captioner.precision,
+    provider: captioner.provider.name,
+    preprocess: job.preprocess,
+    autoOrient: job.autoOrient,
+    ms: Math.round(ms * 10) / 10,
+  };
+  let row = 0;
+  return batch.images.map(({ name, pixels: loaded }): ImageResult => {
+    if (loaded instanceof DermcapError)
+      return { image: name, error: describeError(loaded, 'unreadable-image') };
+    const captions = captioned[row++]!.map(({ stage, caption, tokens, score, prompt }) => ({
+      image: name,
+      stage,
+      caption,
+      tokens,
+      score,
+      release: { name: captioner.releaseName, sha256: stageHash(captioner, stage) },
+      prompt,
+      ...provenance,
+    }));
+    return { image: name, captions };
+  });
+}
+
+function stageHash(captioner: Captioner, stage: string): string {
+  return captioner.stages.find(({ id }) => id === stage)!.sha256;
+}

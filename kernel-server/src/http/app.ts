@@ -1,0 +1,181 @@
+/**
+ * The routes of the API. Each parses with the contract's schema, calls one function of a room, and sends.
+ */
+import express, { type Express, type RequestHandler, type Response } from 'express';
+import { DermcapError } from '@dermcap/models/errors';
+import type { Logger } from 'pino';
+import {
+  CaptionQuery,
+  CONTRACT_VERSION,
+  ImageFileQuery,
+  ImageQuery,
+  RunRequest,
+  ThumbnailQuery,
+  type Health,
+} from '../contract/index.js';
+import type { ImageFolders } from '../datasets/listing.js';
+import { resolveInside } from '../datasets/paths.js';
+import type { Picture, Pictures } from '../datasets/pictures.js';
+import type { Engine } from '../engine/engine.js';
+import type { ReleaseCatalogue } from '../engine/releases.js';
+import type { Runs } from '../jobs/runs.js';
+import { errorHandler, noSuchRoute, parse } from './errors.js';
+import { lastEventId, streamEvents } from './events.js';
+import { userOf } from './identity.js';
+import { openApiDocument } from './openapi.js';
+
+/** Room for the paths of 100,000 images. */
+const BODY_LIMIT = '16mb';
+
+export interface AppParts {
+  version: string;
+  /** The root with its own links resolved. */
+  root: string;
+  folders: ImageFolders;
+  pictures: Pictures;
+  releases: ReleaseCatalogue;
+  engine: Engine;
+  runs: Runs;
+  log: Logger;
+  /** Lets requests in, or answers them itself. */
+  guard: RequestHandler;
+  /** Aborts when the server closes, which ends event streams. */
+  closing: AbortSignal;
+}
+
+/** Assembles the Express application; listens to nothing. */
+export function createApp(parts: AppParts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.set('query parser', 'simple');
+  app.use(safeHeaders, parts.guard, express.json({ limit: BODY_LIMIT, strict: true }));
+  app.use('/api', api(parts));
+  app.use(noSuchRoute);
+  app.use(errorHandler(parts.log));
+  return app;
+}
+
+/** Answers are data for one page: never a document, never another site's, never kept unless a route says so. */
+const safeHeaders: RequestHandler = (_request, response, next) => {
+  response.set({
+    'Cache-Control': 'no-store',
+    'Content-Security-Policy': "sandbox; default-src 'none'; frame-ancestors 'none'",
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+  });
+  next();
+};
+
+function api({
+  root,
+  folders,
+  pictures,
+  releases,
+  engine,
+  runs,
+  log,
+  version,
+  closing,
+}: AppParts): express.Router {
+  const routes = express.Router();
+
+  routes.get('/health', (_request, response) => {
+    const health: Health = {
+      status: 'ok',
+      version,
+      contract: CONTRACT_VERSION,
+      pid: process.pid,
+      uptimeS: process.uptime(),
+      engine: engine.state,
+    };
+    response.json(health);
+  });
+
+  routes.get('/releases', async (_request, response) => {
+    const entries = await releases.list();
+    response.json({ releases: entries.map(({ release }) => release) });
+  });
+
+  routes.get('/images', async (request, response) => {
+    response.json(await folders.page(parse(ImageQuery, request.query)));
+  });
+
+  routes.get('/thumbnail', async (request, response) => {
+    const { path, size, v } = parse(ThumbnailQuery, request.query);
+    const picture = await pictures.thumbnail(await resolveInside(root, path), size);
+    await sendPicture(response, picture, path, v !== undefined);
+  });
+
+  routes.get('/image', async (request, response) => {
+    const { path, v } = parse(ImageFileQuery, request.query);
+    const picture = await pictures.original(await resolveInside(root, path));
+    await sendPicture(response, picture, path, v !== undefined);
+  });
+
+  routes.get('/captions', (request, response) => {
+    response.json(runs.captions(parse(CaptionQuery, request.query).folder));
+  });
+
+  routes.get('/runs', (_request, response) => {
+    response.json({ runs: runs.list() });
+  });
+
+  routes.post('/runs', async (request, response) => {
+    const run = await runs.start(parse(RunRequest, request.body));
+    log.info({ run: run.id, user: userOf(request).username, images: run.total }, 'run queued');
+    response.status(201).location(`/api/runs/${run.id}`).json(run);
+  });
+
+  routes.get('/runs/:id', (request, response) => {
+    response.json(runs.get(request.params.id));
+  });
+
+  routes.get('/runs/:id/events', async (request, response) => {
+    const events = runs.events(request.params.id);
+    await streamEvents(response, events, lastEventId(request.get('Last-Event-ID')), closing);
+  });
+
+  routes.post('/runs/:id/cancel', (request, response) => {
+    response.json(runs.cancel(request.params.id));
+  });
+
+  const document = openApiDocument(version);
+  routes.get('/openapi.json', (_request, response) => {
+    response.json(document);
+  });
+
+  return routes;
+}
+
+/** Sends a picture with validators and ranges; `versioned` addresses change with the file and never go stale. */
+function sendPicture(response: Response, picture: Picture, path: string, versioned: boolean): Promise<void> {
+  const name = encodeURIComponent(path.slice(path.lastIndexOf('/') + 1)).replace(
+    /['()*]/g,
+    character => `%${character.charCodeAt(0).toString(16)}`,
+  );
+  response.set({
+    ETag: picture.etag,
+    'Cache-Control': versioned ? 'private, max-age=31536000, immutable' : 'private, no-cache',
+    'Content-Disposition': `inline; filename*=UTF-8''${name}`,
+    'Content-Type': picture.contentType,
+  });
+  const options = { cacheControl: false, etag: false, lastModified: false, dotfiles: 'allow' } as const;
+  return new Promise((resolve, reject) => {
+    response.sendFile(picture.file, options, (error?: NodeJS.ErrnoException & { status?: number }) => {
+      // A client that goes away mid-picture is no failure.
+      if (!error || ['ECONNABORTED', 'ECONNRESET', 'EPIPE'].includes(error.code ?? '')) resolve();
+      else reject(sendFailure(error));
+    });
+  });
+}
+
+function sendFailure(error: NodeJS.ErrnoException & { status?: number }): Error {
+  if (error.status === 404)
+    return new DermcapError('no-such-file', 'The file vanished while it was being read.');
+  if (error.status === 416) {
+    return new DermcapError('range-not-satisfiable', 'The file has no bytes in the range asked for.');
+  }
+  return error;
+}

@@ -1,0 +1,101 @@
+/**
+ * From an error to what the client may know: a code, an HTTP status, a sentence and a hint. Anything that is
+ * not a `DermcapError` is logged under an id, and the client gets the id alone.
+ */
+import { randomUUID } from 'node:crypto';
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { DermcapError } from '@dermcap/models/errors';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import type { ErrorBody as ErrorBodySchema } from '../contract/index.js';
+
+type ErrorBody = z.infer<typeof ErrorBodySchema>;
+
+const STATUS: Record<string, number> = {
+  'invalid-request': 400,
+  'not-a-file': 400,
+  'not-a-folder': 400,
+  'no-such-stage': 400,
+  'not-signed-in': 401,
+  'path-outside-root': 403,
+  'unreadable-folder': 403,
+  'no-such-file': 404,
+  'no-such-release': 404,
+  'no-such-route': 404,
+  'no-such-run': 404,
+  'broken-release': 409,
+  'body-too-large': 413,
+  'range-not-satisfiable': 416,
+  'too-many-images': 422,
+  'unreadable-image': 422,
+  'too-many-runs': 429,
+  internal: 500,
+  'shutting-down': 503,
+};
+
+/** HTTP status of an error code; codes that come from a file's content are the client's to mend. */
+export function statusOf(code: string): number {
+  return STATUS[code] ?? 422;
+}
+
+/** Answers what no route took. */
+export const noSuchRoute: RequestHandler = request => {
+  throw new DermcapError('no-such-route', `There is no ${request.method} ${request.path}.`, {
+    hint: 'GET /api/openapi.json lists the routes.',
+  });
+};
+
+/** Express's last handler: every failure leaves as `ErrorBody`. */
+export function errorHandler(log: Logger): ErrorRequestHandler {
+  return (error: unknown, request, response, next) => {
+    const known = toDermcapError(error);
+    if (!known) {
+      const id = randomUUID();
+      log.error({ id, method: request.method, route: request.path, err: error }, 'request failed');
+      if (response.headersSent) return next(error);
+      response.status(500).json({
+        error: {
+          code: 'internal',
+          message: `Something went wrong in the server (log entry ${id}).`,
+          hint: 'The server’s log tells more.',
+        },
+      } satisfies ErrorBody);
+      return;
+    }
+    if (response.headersSent) return next(error);
+    const { code, message, hint } = known;
+    response
+      .status(statusOf(code))
+      .json({ error: { code, message, ...(hint === undefined ? {} : { hint }) } } satisfies ErrorBody);
+  };
+}
+
+/** Errors of Express's body parser and of URL decoding are the client's; null for what is nobody's. */
+function toDermcapError(error: unknown): DermcapError | null {
+  if (error instanceof DermcapError) return error;
+  const { status, type } = error as { status?: number; type?: string };
+  if (type === 'entity.too.large') {
+    return new DermcapError('body-too-large', 'The request is larger than 16 MB.', {
+      hint: 'Caption fewer images in one run.',
+    });
+  }
+  if (status !== undefined && status >= 400 && status < 500) {
+    return new DermcapError('invalid-request', `The request cannot be read: ${(error as Error).message}.`);
+  }
+  return null;
+}
+
+/**
+ * Parses a query or body with its schema.
+ * @throws DermcapError `invalid-request`, naming each field that is wrong
+ */
+export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  const result = schema.safeParse(input ?? {});
+  if (result.success) return result.data;
+  const faults = result.error.issues
+    .slice(0, 5)
+    .map(({ path, message }) => `${path.length > 0 ? path.join('.') : 'request'}: ${message}`);
+  throw new DermcapError('invalid-request', `The request is not valid. ${faults.join('; ')}.`, {
+    hint: 'GET /api/openapi.json describes every field.',
+  });
+}

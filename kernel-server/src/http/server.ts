@@ -1,0 +1,124 @@
+/**
+ * One server: its rooms assembled, listening, and closable. Nothing of it lives in module state.
+ */
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { DermcapError } from '@dermcap/models/errors';
+import { pino, type Logger } from 'pino';
+import { ImageFolders } from '../datasets/listing.js';
+import { Pictures } from '../datasets/pictures.js';
+import { Engine, type EngineOptions } from '../engine/engine.js';
+import { DEFAULT_BATCH_SIZE } from '../engine/pipeline.js';
+import { ReleaseCatalogue } from '../engine/releases.js';
+import { Runs } from '../jobs/runs.js';
+import { createApp } from './app.js';
+import { bearerGuard, listenOnLoopback, listenOnSocket, newToken, prepareSocket } from './listen.js';
+
+/** Time that open connections get to finish when the server closes. */
+const CLOSE_GRACE_MS = 1000;
+
+export interface ServerOptions {
+  /** Folder whose images are served; nothing outside it is. */
+  root: string;
+  /** Where to listen: a Unix socket, or a port of 127.0.0.1 (0 for any) for development. */
+  listen: { socketPath: string } | { port: number };
+  /** Where releases are found. */
+  releases: ReleaseCatalogue;
+  /** How captions are made. */
+  engine: EngineOptions;
+  /** Thumbnails and computed weights; default `~/.cache/dermcap`. */
+  cacheDir?: string;
+  /** Images decoded together. */
+  batchSize?: number;
+  logger?: Logger;
+}
+
+export interface DermcapServer {
+  /** Socket path, or `http://127.0.0.1:port`. */
+  readonly address: string;
+  /** The token every request must bring; null on a Unix socket. */
+  readonly token: string | null;
+  /** Stops taking requests, ends event streams and runs, and closes the engine. */
+  close(): Promise<void>;
+}
+
+/** Default place of everything that can be made again. */
+export function defaultCacheDir(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'dermcap');
+}
+
+/** Version of this package. */
+export function productVersion(): string {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  return version;
+}
+
+/**
+ * Starts a server.
+ * @throws DermcapError `no-such-root`, or as `prepareSocket` does
+ */
+export async function createServer(options: ServerOptions): Promise<DermcapServer> {
+  const log = options.logger ?? pino({ level: 'silent' });
+  const root = await realRoot(options.root);
+  const cacheDir = resolve(options.cacheDir ?? defaultCacheDir());
+  await mkdir(cacheDir, { recursive: true, mode: 0o700 });
+  const engine = new Engine({ cacheDir, ...options.engine });
+  const runs = new Runs({
+    root,
+    engine,
+    releases: options.releases,
+    batchSize: options.batchSize ?? DEFAULT_BATCH_SIZE,
+    log,
+  });
+  const token = 'port' in options.listen ? newToken() : null;
+  const closing = new AbortController();
+  const app = createApp({
+    version: productVersion(),
+    root,
+    folders: new ImageFolders(root),
+    pictures: new Pictures(cacheDir),
+    releases: options.releases,
+    engine,
+    runs,
+    log,
+    guard: bearerGuard(token),
+    closing: closing.signal,
+  });
+  const server = createHttpServer(app);
+  let address: string;
+  if ('port' in options.listen) {
+    address = `http://127.0.0.1:${await listenOnLoopback(server, options.listen.port)}`;
+  } else {
+    address = await prepareSocket(options.listen.socketPath);
+    await listenOnSocket(server, address);
+  }
+  log.info({ pid: process.pid }, 'server listens');
+  log.debug({ root, cacheDir, address }, 'server paths');
+
+  let closed: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    const stopped = new Promise<void>(done => server.close(() => done()));
+    closing.abort();
+    server.closeIdleConnections();
+    const forced = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    await Promise.all([runs.close(), engine.close(), stopped]);
+    clearTimeout(forced);
+    log.info('server closed');
+  };
+  return { address, token, close: () => (closed ??= close()) };
+}
+
+async function realRoot(root: string): Promise<string> {
+  try {
+    const real = await realpath(resolve(root));
+    if ((await stat(real)).isDirectory()) return real;
+  } catch {
+    // Said below, as for a file.
+  }
+  throw new DermcapError('no-such-root', `The root folder ${root} does not exist.`, {
+    hint: 'Name an existing folder with --root.',
+  });
+}
