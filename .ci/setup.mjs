@@ -1,0 +1,4 @@
+// npm run setup: everything `npm start` needs, without starting.
+import { main, setUp } from './steps.mjs';
+
+main(setUp);
