@@ -59,7 +59,11 @@ export class PagedImages implements ImageList {
 
   show(first: number, last: number): void {
     const pages = [];
-    for (let page = Math.floor(first / PAGE_SIZE); page * PAGE_SIZE <= Math.min(last, this._total - 1); page++) {
+    for (
+      let page = Math.floor(first / PAGE_SIZE);
+      page * PAGE_SIZE <= Math.min(last, this._total - 1);
+      page++
+    ) {
       if (!this.isLoaded(page)) pages.push(page);
     }
     // Replaces what was wanted before: pages scrolled past are not worth a request any more.

@@ -4,9 +4,10 @@ import type { DermcapClient } from '../client/client.js';
 import { RequestError } from '../client/error.js';
 import type { Preferences } from '../shared/preferences.js';
 import { PAGE_SIZE, ListedImages, PagedImages, type ImageList } from './images.js';
-import { Results, type ImageResult } from './results.js';
+import { Results } from './results.js';
 import { CaptionRun } from './run.js';
 import { Selection } from './selection.js';
+import type { ImageStanding } from './standing.js';
 
 /** Waits between attempts to reach a server that is starting, in milliseconds; the last one repeats. */
 const START_WAITS_MS = [300, 500, 1000, 2000];
@@ -15,11 +16,6 @@ const START_TIMEOUT_MS = 60_000;
 
 export type FolderPhase = 'starting' | 'ready' | 'failed';
 export type Filter = 'all' | 'failed';
-
-/** How one image stands, for its marks in the grid. */
-export interface ImageStanding extends ImageResult {
-  place: 'captioning' | 'queued' | null;
-}
 
 /** A folder of images, what is chosen in it and what is known of it. No DOM; views listen to `changed`. */
 export class FolderModel {
@@ -104,8 +100,14 @@ export class FolderModel {
 
   standing(path: string): ImageStanding {
     const result = this.results.of(path);
-    const failure = result.failure ?? this.unreadable.get(path) ?? null;
-    return { ...result, failure, place: this._run?.placeOf(path) ?? null };
+    const unreadable = this.unreadable.get(path);
+    const failure = unreadable ?? result.failure;
+    return {
+      ...result,
+      failure,
+      unreadable: failure?.code === 'unreadable-image' || !!unreadable,
+      place: this._run?.placeOf(path) ?? null,
+    };
   }
 
   /** Opens the folder, waiting for a server that is starting; also reads it again. */
@@ -140,7 +142,8 @@ export class FolderModel {
       this.selection.reset();
       this._phase = 'ready';
       const underWay = runs.find(run => ['queued', 'loading', 'running'].includes(run.state));
-      if (underWay && !this.running) void this.take(new CaptionRun(client, this.results, [])).follow(underWay);
+      if (underWay && !this.running)
+        void this.take(new CaptionRun(client, this.results, [])).follow(underWay);
     } catch (error) {
       if (signal.aborted) return;
       this._phase = 'failed';
@@ -184,6 +187,11 @@ export class FolderModel {
   /** Captions the images again that the last run could not caption. */
   retryFailed(): Promise<void> {
     return this.caption((this._run?.failures ?? []).map(failure => failure.image));
+  }
+
+  /** Captions what a cancelled, failed or lost run has left undone. */
+  continueRun(): Promise<void> {
+    return this.caption(this._run?.remaining ?? []);
   }
 
   /** Puts the last run away; its captions stay. */
@@ -261,5 +269,7 @@ export class FolderModel {
 
 function asRequestError(error: unknown): RequestError {
   if (error instanceof RequestError) return error;
-  return new RequestError('unexpected', error instanceof Error ? error.message : String(error), { cause: error });
+  return new RequestError('unexpected', error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
 }

@@ -49,6 +49,11 @@ export class CaptionRun {
     return this._failures;
   }
 
+  /** Images asked for that have neither caption nor failure yet, in order. */
+  get remaining(): string[] {
+    return [...this.waiting];
+  }
+
   /** False while the connection to the server is lost and being sought again. */
   get connected(): boolean {
     return this._connected;

@@ -8,6 +8,7 @@ import {
   Run,
   RunEvent,
   RunList,
+  type ImageEntry,
   type Release,
   type RunRequest,
 } from '@dermcap/kernel-server/contract';
@@ -119,13 +120,17 @@ export class DermcapClient {
     );
   }
 
-  /** For `<img src>`: the browser's Jupyter cookie signs the request in, so no token stands in the address. */
-  thumbnailUrl(path: string, size: number): string {
-    return this.url('thumbnail', { path, size });
+  /**
+   * For `<img src>`: the browser's Jupyter cookie signs the request in, so no token stands in the address. The
+   * file's time makes it another address when the file changes, so that the browser may keep it for good.
+   * @param size longer side in pixels.
+   */
+  thumbnailUrl(image: Pick<ImageEntry, 'path' | 'modifiedMs'>, size: number): string {
+    return this.url('thumbnail', { path: image.path, size, v: image.modifiedMs });
   }
 
-  imageUrl(path: string): string {
-    return this.url('image', { path });
+  imageUrl(image: Pick<ImageEntry, 'path' | 'modifiedMs'>): string {
+    return this.url('image', { path: image.path, v: image.modifiedMs });
   }
 
   /** Why an `<img>` could not load, which its error event does not say; null when it can be loaded now. */
