@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import type { Checkpoint } from '../checkpoint/open.js';
+import type { TensorView } from '../checkpoint/tensor.js';
+import { DermcapError } from '../errors.js';
+import { captionerArchitecture } from './captioner.js';
+import { stateDict } from './stateDict.js';
+
+function view(name: string, ...shape: number[]): TensorView {
+  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  return { file: 'x.pt', offset: 0, dtype: 'float32', shape, strides, storage: name };
+}
+
+/** Tensors of a captioner of `layers` blocks, `width` wide, with LoRA in the last `loraBlocks`. */
+function captioner({ layers = 2, width = 64, loraBlocks = 0, rank = 4 } = {}): Map<string, TensorView> {
+  const tensors = new Map<string, TensorView>();
+  const put = (key: string, ...shape: number[]) => tensors.set(key, view(key, ...shape));
+  const pair = (key: string, out: number) => [put(`${key}.weight`, out), put(`${key}.bias`, out)];
+  put('gpt2.transformer.wte.weight', 99, width);
+  put('gpt2.transformer.wpe.weight', 128, width);
+  for (let n = 0; n < layers; n++) {
+    const h = `gpt2.transformer.h.${n}`;
+    pair(`${h}.ln_1`, width);
+    pair(`${h}.ln_2`, width);
+    const conv1d = (key: string, inputs: number, outputs: number) => {
+      const base = n >= layers - loraBlocks ? `${key}.base` : key;
+      put(`${base}.weight`, inputs, outputs);
+      put(`${base}.bias`, outputs);
+      if (base === key) return;
+      put(`${key}.A.weight`, rank, inputs);
+      put(`${key}.B.weight`, outputs, rank);
+    };
+    conv1d(`${h}.attn.c_attn`, width, 3 * width);
+    conv1d(`${h}.attn.c_proj`, width, width);
+    conv1d(`${h}.mlp.c_fc`, width, 4 * width);
+    conv1d(`${h}.mlp.c_proj`, 4 * width, width);
+  }
+  pair('gpt2.transformer.ln_f', width);
+  tensors.set('gpt2.lm_head.weight', tensors.get('gpt2.transformer.wte.weight')!);
+  put('prefix.alpha');
+  put('prefix.fc1.weight', 512, 32);
+  put('prefix.fc1.bias', 512);
+  put('prefix.fc2.weight', 8 * width, 512);
+  put('prefix.fc2.bias', 8 * width);
+  pair('prefix.ln', width);
+  return tensors;
+}
+
+function open(root: unknown) {
+  return stateDict({ path: 'x.pt', format: 'torch-zip', root, metadata: {} } as Checkpoint);
+}
+
+const message = (work: () => unknown): string => {
+  try {
+    work();
+  } catch (error) {
+    expect(error).toBeInstanceOf(DermcapError);
+    return (error as DermcapError).message;
+  }
+  return 'no error';
+};
+
+describe('a state dict', () => {
+  it('is found under the wrappers that trainers use, and their prefixes come off', () => {
+    const inner = new Map([...captioner()].map(([key, value]) => [`model.module.${key}`, value]));
+    const dict = open(new Map([['state_dict', inner]]));
+    expect(dict.unwrapped).toEqual(['state_dict', 'model.', 'module.']);
+    expect([...dict.tensors.keys()]).toEqual([...captioner().keys()]);
+  });
+
+  it('keeps its names when only a part was compiled', () => {
+    const inner = new Map(
+      [...captioner()].map(([key, value]) => [key.replace(/^gpt2\./, 'gpt2._orig_mod.'), value]),
+    );
+    expect([...open(inner).tensors.keys()]).toEqual([...captioner().keys()]);
+  });
+
+  it('refuses a file without tensors, naming its keys', () => {
+    expect(message(() => open(new Map([['epoch', 3]])))).toContain('its keys are epoch');
+  });
+});
+
+describe('the captioner', () => {
+  it('takes its sizes from shapes', () => {
+    const { architecture } = captionerArchitecture(open(captioner({ layers: 3, width: 128 })));
+    expect(architecture).toMatchObject({
+      sizes: { width: 128, heads: 2, vocabulary: 99, positions: 128 },
+      layers: 3,
+      prefixSlots: 8,
+      embedding: 32,
+      hidden: 512,
+      tiedHead: true,
+      headsFrom: 'heads of 64',
+    });
+  });
+
+  it('takes heads from config.json before a known name before the head size', () => {
+    const heads = (hints: object, width = 768) =>
+      captionerArchitecture(open(captioner({ width })), hints).architecture.sizes.heads;
+    expect(heads({ heads: 4, gpt2Name: 'gpt2' })).toBe(4);
+    expect(heads({ gpt2Name: 'gpt2' })).toBe(12);
+    expect(heads({ gpt2Name: 'gpt2-medium' }, 1024)).toBe(16);
+    expect(heads({ gpt2Name: 'my-own' })).toBe(12);
+    expect(message(() => heads({}, 96))).toContain('cannot be split into 1.5 attention heads');
+  });
+
+  it('finds LoRA in any number of last blocks, with scale 16 / r', () => {
+    const { architecture } = captionerArchitecture(open(captioner({ layers: 3, loraBlocks: 2, rank: 4 })));
+    expect(architecture.lora).toHaveLength(8);
+    expect(architecture.lora[0]).toEqual({ layer: 'gpt2.transformer.h.1.attn.c_attn', rank: 4, scale: 4 });
+  });
+
+  it('ignores the causal-mask buffers of old versions, and says so', () => {
+    const tensors = captioner();
+    tensors.set('gpt2.transformer.h.0.attn.bias', view('mask', 1, 1, 128, 128));
+    tensors.set('gpt2.transformer.h.0.attn.masked_bias', view('masked'));
+    const { architecture } = captionerArchitecture(open(tensors));
+    expect(architecture.keys.ignored.map(({ key }) => key)).toEqual([
+      'gpt2.transformer.h.0.attn.bias',
+      'gpt2.transformer.h.0.attn.masked_bias',
+    ]);
+  });
+
+  it('names every missing, unexpected and misshapen key at once', () => {
+    const tensors = captioner();
+    tensors.delete('gpt2.transformer.h.1.ln_2.bias');
+    tensors.set('gpt2.transformer.h.0.crossattention.q.weight', view('extra', 4));
+    tensors.set('prefix.ln.weight', view('short', 7));
+    const text = message(() => captionerArchitecture(open(tensors)));
+    expect(text).toContain('missing: gpt2.transformer.h.1.ln_2.bias');
+    expect(text).toContain('unexpected: gpt2.transformer.h.0.crossattention.q.weight');
+    expect(text).toContain('prefix.ln.weight is [7], expected [64]');
+  });
+
+  it('does not take half a LoRA layer for a plain one', () => {
+    const tensors = captioner({ loraBlocks: 1 });
+    tensors.delete('gpt2.transformer.h.1.mlp.c_fc.B.weight');
+    expect(message(() => captionerArchitecture(open(tensors)))).toContain(
+      'missing: gpt2.transformer.h.1.mlp.c_fc.B.weight',
+    );
+  });
+});

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { UNSEEN } from '../graph/caption.js';
+import type { CaptionModel } from '../graph/caption.js';
+import { captionFeeds } from './feeds.js';
+import type { DecodingIds } from './feeds.js';
+
+const model = {
+  sizes: { width: 8, heads: 1, vocabulary: 50, positions: 20, endOfText: 49 },
+  prefixSlots: 2,
+  embedding: 3,
+  stages: [{ blocks: [{}, {}] }, { blocks: [{}, {}] }],
+  sharedBlocks: 1,
+} as unknown as CaptionModel;
+
+const decoding: DecodingIds = {
+  numBeams: 2,
+  maxNewTokens: 5,
+  minNewTokens: 0,
+  noRepeatNgramSize: 3,
+  repetitionPenalty: 1.2,
+  lengthPenalty: 0.5,
+  earlyStopping: true,
+  badWords: [],
+};
+
+const feeds = (prompts: number[][], options: Partial<DecodingIds> = {}) =>
+  captionFeeds(model, new Float32Array(3), prompts, { ...decoding, ...options });
+const values = (tensor: { data: unknown }) => Array.from(tensor.data as BigInt64Array, Number);
+
+describe('the layout of a prefill', () => {
+  const { positions, promptRows_1, prefillMask_trunk, beamMask_trunk, beamMask_branch1 } = feeds([
+    [7],
+    [8, 9],
+  ]) as Record<string, { data: unknown }>;
+
+  it('puts each prompt right behind the prefix', () => {
+    expect(values(positions!)).toEqual([0, 1, 2, 2, 3]);
+    expect(values(promptRows_1!)).toEqual([0, 1, 3, 4]);
+  });
+
+  it('lets a prompt see the prefix and itself, never the other', () => {
+    const seen = values(prefillMask_trunk!).map(value => (value === 0 ? 1 : 0));
+    expect(seen).toEqual(
+      [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 0, 1, 0],
+        [1, 1, 0, 1, 1],
+      ].flat(),
+    );
+  });
+
+  it('gives every beam its own stage only', () => {
+    const unseen = Math.fround(UNSEEN);
+    const a = [0, 0, 0, unseen, unseen];
+    const b = [0, 0, unseen, 0, 0];
+    expect(values(beamMask_trunk!)).toEqual([a, a, b, b].flat());
+    expect(values(beamMask_branch1!)).toEqual(Array(2 * 4).fill(0));
+  });
+});
+
+describe('decoding options', () => {
+  it('take every token as a candidate when the penalty raises scores', () => {
+    expect(values(feeds([[1], [1]], { repetitionPenalty: 0.9 })['candidates']!)).toEqual([50]);
+    expect(values(feeds([[1], [1]])['candidates']!)).toEqual([2 * 2 + 5 + 1 + 1]);
+  });
+
+  it('right-align the contexts of bad phrases and drop a lone end-of-text', () => {
+    const made = feeds([[1], [1]], { badWords: [[4], [5, 6, 7], [49]] });
+    expect(values(made['badContexts']!)).toEqual([-2, -2, 5, 6]);
+    expect(values(made['badTokens']!)).toEqual([4, 7]);
+  });
+
+  it('refuse what does not fit the positions, with the numbers', () => {
+    expect(() => feeds([Array(14).fill(1), [1]])).toThrow(
+      '2 prefix slots, a prompt of 14 tokens and 5 new tokens exceed the model',
+    );
+  });
+});
