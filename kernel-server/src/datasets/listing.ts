@@ -78,6 +78,14 @@ export class ImageFolders {
     return { folder, total: names.length, offset: query.offset, images };
   }
 
+  /**
+   * Every image below the root, relative to it, in the order of {@link page}.
+   * @throws DermcapError as `page` does
+   */
+  async all(): Promise<string[]> {
+    return (await this.#listing(this.#root, '', true)).names;
+  }
+
   async #listing(real: string, folder: string, recursive: boolean): Promise<Listing> {
     const key = `${recursive ? 'r' : 'f'}${real}`;
     const cached = this.#cache.get(key);

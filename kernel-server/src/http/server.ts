@@ -45,9 +45,9 @@ export interface DermcapServer {
   close(): Promise<void>;
 }
 
-/** Default place of everything that can be made again. */
-export function defaultCacheDir(): string {
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'dermcap');
+/** Default place of everything that can be made again; the models package keeps its part there too. */
+export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
+  return env['DERMCAP_CACHE'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dermcap');
 }
 
 /** Version of this package. */

@@ -1,0 +1,184 @@
+/** `dermcap caption`: captions image files on the terminal or as JSON lines. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ReleaseDescription } from '@dermcap/models/release';
+import { Option, type Command } from 'commander';
+import type { Decoding, PreprocessMode, PromptChoice, StageId } from '../contract/index.js';
+import type { ImageSource } from '../engine/pipeline.js';
+import { EXIT_SOME_FAILED } from './failure.js';
+import { anyNumber, wholeNumber } from './numbers.js';
+
+interface CaptionFlags {
+  release?: string;
+  clip?: string;
+  stage?: StageId | 'both';
+  prompt: string;
+  precision: 'exact';
+  provider: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+  preprocess: PreprocessMode;
+  autoOrient: boolean;
+  numBeams?: number;
+  maxNewTokens?: number;
+  minNewTokens?: number;
+  noRepeatNgramSize?: number;
+  repetitionPenalty?: number;
+  lengthPenalty?: number;
+  earlyStopping: boolean;
+  badWords?: string;
+  batchSize: number;
+  threads?: number;
+  cache?: string;
+  json: boolean;
+}
+
+/** @param finish told the exit code of a command that did its work */
+export function defineCaption(program: Command, finish: (exitCode: number) => void): void {
+  program
+    .command('caption')
+    .description('caption image files (a folder stands for the images in it)')
+    .argument('<image...>', 'image files or folders')
+    .option('--release <dir>', 'folder with best_stageA.pt, best_stageB.pt (default: the demo release)')
+    .option('--clip <dir>', 'folder with open_clip_config.json and its weights (default: the release’s own)')
+    .addOption(
+      new Option('--stage <stage>', 'which stage captions (default: both where there are two)').choices([
+        'a',
+        'b',
+        'final',
+        'both',
+      ]),
+    )
+    .option('--prompt <text>', '“own” gives each stage the prompt it was trained with', 'own')
+    .addOption(
+      new Option('--precision <precision>', 'fp32, as the reference').choices(['exact']).default('exact'),
+    )
+    .addOption(
+      new Option('--provider <provider>', 'where the model runs')
+        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--preprocess <mode>', 'how an image becomes the model’s square')
+        .choices(['train-centre', 'openclip-eval'])
+        .default('train-centre'),
+    )
+    .option('--auto-orient', 'turn images upright by EXIF first (the reference does not)', false)
+    .option('--num-beams <n>', 'beams; 1 is greedy (default: 4)', wholeNumber(1))
+    .option('--max-new-tokens <n>', 'most tokens of a caption (default: 60)', wholeNumber(1))
+    .option('--min-new-tokens <n>', 'fewest tokens of a caption (default: 24)', wholeNumber(0))
+    .option('--no-repeat-ngram-size <n>', 'no n-gram twice; 0 allows all (default: 4)', wholeNumber(0))
+    .option('--repetition-penalty <x>', 'penalty on tokens already used (default: 1.15)', anyNumber)
+    .option('--length-penalty <x>', 'exponent of the length in a beam’s score (default: 0.6)', anyNumber)
+    .option('--no-early-stopping', 'go on while a better beam is possible')
+    .option('--bad-words <file>', 'phrases that may not be generated, one a line')
+    .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
+    .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
+    .option('--cache <dir>', 'where hashes and computed weights are kept')
+    .option('--json', 'one JSON line per image and stage', false)
+    .action(async (images: string[], flags: CaptionFlags) => {
+      const failed = await caption(images, flags);
+      finish(failed > 0 ? EXIT_SOME_FAILED : 0);
+    });
+}
+
+/** @returns how many images failed */
+async function caption(images: string[], flags: CaptionFlags): Promise<number> {
+  const { remoteCaptioner, remotePixels } = await import('@dermcap/models/remote');
+  const { captionImages } = await import('../engine/pipeline.js');
+  const { captionOutput } = await import('./caption-output.js');
+  const { clipPath, demoReleaseDir } = await import('../engine/releases.js');
+  const releaseDir = flags.release ?? demoReleaseDir();
+  const decoding = await decodingOf(flags);
+  const { describeRelease } = await import('@dermcap/models/release');
+  const description = await describeRelease(releaseDir);
+  const stages = chooseStages(description, flags.stage);
+  const ownTower = flags.clip === undefined ? description.clipDir : null;
+  const clipDir = ownTower ?? clipPath(flags.clip) ?? undefined;
+  const sources = await imageSources(images);
+  const output = captionOutput({ json: flags.json, total: sources.length });
+  const pixels = remotePixels();
+  const captioner = await remoteCaptioner({
+    releaseDir,
+    clipDir,
+    stages,
+    provider: flags.provider,
+    precision: flags.precision,
+    threads: flags.threads,
+    cacheDir: flags.cache,
+    onProgress: output.phase,
+  });
+  let failed = 0;
+  try {
+    output.begin(captioner);
+    const prompt: PromptChoice =
+      flags.prompt === 'own' ? { mode: 'own' } : { mode: 'text', text: flags.prompt };
+    const { preprocess, autoOrient, batchSize } = flags;
+    const job = { prompt, decoding, preprocess, autoOrient, batchSize };
+    for await (const results of captionImages(captioner, pixels.load, sources, job)) {
+      for (const result of results) {
+        if ('error' in result) failed++;
+        output.result(result);
+      }
+    }
+  } finally {
+    output.end(failed);
+    await Promise.all([captioner.terminate(), pixels.close()]);
+  }
+  return failed;
+}
+
+/** The stages asked for; without a wish both where there are two, else what there is. */
+function chooseStages({ stages }: ReleaseDescription, asked: CaptionFlags['stage']): StageId[] {
+  if (asked === 'both') return ['a', 'b'];
+  if (asked !== undefined) return [asked];
+  const present = stages.map(({ id }) => id);
+  const trained = present.filter(id => id !== 'final');
+  return trained.length > 0 ? trained : present;
+}
+
+async function decodingOf(flags: CaptionFlags): Promise<Decoding> {
+  const { Decoding } = await import('../contract/index.js');
+  const parsed = Decoding.safeParse({
+    numBeams: flags.numBeams,
+    maxNewTokens: flags.maxNewTokens,
+    minNewTokens: flags.minNewTokens,
+    noRepeatNgramSize: flags.noRepeatNgramSize,
+    repetitionPenalty: flags.repetitionPenalty,
+    lengthPenalty: flags.lengthPenalty,
+    earlyStopping: flags.earlyStopping,
+    badWords: flags.badWords === undefined ? [] : await readPhrases(flags.badWords),
+  });
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  const flag = String(path[0]).replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+  const { DermcapError } = await import('@dermcap/models/errors');
+  throw new DermcapError('decoding-invalid', `--${flag} cannot be used: ${message}.`);
+}
+
+async function readPhrases(file: string): Promise<string[]> {
+  try {
+    const lines = (await readFile(file, 'utf8')).split('\n').map(line => line.trim());
+    return lines.filter(line => line !== '');
+  } catch (cause) {
+    const { DermcapError } = await import('@dermcap/models/errors');
+    throw new DermcapError('bad-words-unreadable', `The file ${file} with bad words cannot be read.`, {
+      cause,
+    });
+  }
+}
+
+/** The images named on the command line, by the names they were given; folders are opened. */
+async function imageSources(names: string[]): Promise<ImageSource[]> {
+  const { ImageFolders } = await import('../datasets/listing.js');
+  const sources: ImageSource[] = [];
+  for (const name of names) {
+    if (!(await stat(name).catch(() => null))?.isDirectory()) {
+      sources.push({ name, locate: () => name });
+      continue;
+    }
+    for (const path of await new ImageFolders(name).all()) {
+      const file = join(name, path);
+      sources.push({ name: file, locate: () => file });
+    }
+  }
+  return sources;
+}

@@ -1,0 +1,108 @@
+/** `dermcap serve`: the server, until it is told to stop or the program that started it has gone. */
+import { fstatSync } from 'node:fs';
+import { Option, type Command } from 'commander';
+import type { DermcapServer } from '../http/server.js';
+import { wholeNumber } from './numbers.js';
+import { openCatalogue, releaseOptions, type ReleaseFlags } from './releases.js';
+
+/** A model deep in a native call may hold a clean exit up; after this the process goes anyway. */
+const STOP_WITHIN_MS = 2500;
+
+interface ServeFlags extends ReleaseFlags {
+  socket?: string;
+  port?: number;
+  root: string;
+  cache?: string;
+  provider: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+  threads?: number;
+  batchSize: number;
+  logLevel: string;
+}
+
+export function defineServe(program: Command): void {
+  releaseOptions(program.command('serve').description('serve images and caption runs to JupyterLab'))
+    .addOption(
+      new Option('--socket <path>', 'Unix socket to listen on, in a folder of mode 0700').conflicts('port'),
+    )
+    .option('--port <n>', 'port of 127.0.0.1 instead, for development (0: any)', wholeNumber(0))
+    .requiredOption('--root <dir>', 'folder whose images are served')
+    .option('--cache <dir>', 'where thumbnails and computed weights are kept')
+    .addOption(
+      new Option('--provider <provider>', 'where the model runs')
+        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
+        .default('auto'),
+    )
+    .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
+    .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
+    .addOption(
+      new Option('--log-level <level>', 'what is logged to stderr')
+        .choices(['debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .env('DERMCAP_LOG_LEVEL'),
+    )
+    .action(serve);
+}
+
+async function serve(flags: ServeFlags): Promise<void> {
+  const { DermcapError } = await import('@dermcap/models/errors');
+  if (flags.socket === undefined && flags.port === undefined) {
+    throw new DermcapError('nowhere-to-listen', 'serve needs a place to listen.', {
+      hint: 'Name one with --socket PATH, or --port N for development.',
+    });
+  }
+  const { pino } = await import('pino');
+  const { remoteCaptioner, remotePixels } = await import('@dermcap/models/remote');
+  const { createServer } = await import('../http/server.js');
+  const logger = pino({ name: 'dermcap', level: flags.logLevel }, pino.destination({ dest: 2, sync: true }));
+  const pixels = remotePixels();
+  const server = await createServer({
+    root: flags.root,
+    listen: flags.socket === undefined ? { port: flags.port! } : { socketPath: flags.socket },
+    releases: await openCatalogue(flags),
+    engine: {
+      open: remoteCaptioner,
+      loadPixels: pixels.load,
+      provider: flags.provider,
+      ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    },
+    batchSize: flags.batchSize,
+    ...(flags.cache === undefined ? {} : { cacheDir: flags.cache }),
+    logger,
+  });
+  process.stdout.write(
+    `DermCap listens on ${server.address}${server.token === null ? '' : `, token ${server.token}`}\n`,
+  );
+  const reason = await untilTold();
+  logger.info({ reason }, 'stopping');
+  await stop(server, pixels.close);
+}
+
+/** Resolves on SIGTERM, SIGINT, or when the pipe on standard input ends with the program that held it. */
+function untilTold(): Promise<string> {
+  return new Promise(resolve => {
+    process.once('SIGTERM', () => resolve('SIGTERM'));
+    process.once('SIGINT', () => resolve('SIGINT'));
+    if (!holdsStdin()) return;
+    process.stdin.once('end', () => resolve('standard input ended'));
+    process.stdin.once('close', () => resolve('standard input closed'));
+    process.stdin.once('error', () => resolve('standard input failed'));
+    process.stdin.resume();
+  });
+}
+
+/** Whether someone holds the other end of standard input: a pipe, not a terminal, a file or /dev/null. */
+function holdsStdin(): boolean {
+  try {
+    const stdin = fstatSync(0);
+    return stdin.isFIFO() || stdin.isSocket();
+  } catch {
+    return false;
+  }
+}
+
+async function stop(server: DermcapServer, closePixels: () => Promise<void>): Promise<never> {
+  // Exit waits for worker threads, and those for their native call: only a signal ends that.
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), STOP_WITHIN_MS);
+  await Promise.all([server.close(), closePixels()]);
+  process.exit(0);
+}

@@ -1,0 +1,42 @@
+/**
+ * Entry of the worker threads (see `remote.ts`). One thread holds an open release, another one turns image
+ * files into pixels; both run this file and load only what they are asked for.
+ */
+import { parentPort } from 'node:worker_threads';
+import type { Captioner, CaptionerOptions } from '../captioner.js';
+import { DermcapError } from '../errors.js';
+import type { PixelArguments } from './remote.js';
+import { serveThread } from './thread.js';
+
+if (!parentPort) throw new Error('This file is the entry of a worker thread.');
+
+let captioner: Captioner | null = null;
+
+function opened(): Captioner {
+  if (!captioner) throw new DermcapError('no-open-release', 'No release is open in this worker.');
+  return captioner;
+}
+
+serveThread(parentPort, {
+  async open([options], progress) {
+    const { openCaptioner } = await import('../captioner.js');
+    captioner = await openCaptioner({ ...(options as CaptionerOptions), onProgress: progress });
+    const { releaseName, stages, clip, provider, precision, input } = captioner;
+    return { releaseName, stages, clip, provider, precision, input };
+  },
+  async embed(args) {
+    return opened().embed(...(args as Parameters<Captioner['embed']>));
+  },
+  async caption(args) {
+    return opened().caption(...(args as Parameters<Captioner['caption']>));
+  },
+  async close() {
+    const closing = captioner;
+    captioner = null;
+    await closing?.close();
+  },
+  async pixels(args) {
+    const { loadPixels } = await import('../image/preprocess.js');
+    return loadPixels(...(args as PixelArguments));
+  },
+});
