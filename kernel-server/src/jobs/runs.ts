@@ -98,9 +98,7 @@ export class Runs {
     this.#runs.set(record.run.id, record);
     this.#update(record, {});
     const { run } = record;
-    this.#working ??= this.#work().finally(() => {
-      this.#working = null;
-    });
+    this.#working ??= this.#work();
     return run;
   }
 
@@ -157,7 +155,11 @@ export class Runs {
   async #work(): Promise<void> {
     for (;;) {
       const record = [...this.#runs.values()].find(({ run }) => run.state === 'queued');
-      if (!record) return;
+      if (!record) {
+        // At once, not when the promise settles: a run queued in between would wait for ever.
+        this.#working = null;
+        return;
+      }
       await this.#perform(record);
     }
   }
