@@ -1,5 +1,5 @@
 /** `dermcap caption`: captions image files on the terminal or as JSON lines. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReleaseDescription } from '@dermcap/models/release';
 import { Option, type Command } from 'commander';
@@ -175,7 +175,8 @@ async function imageSources(names: string[]): Promise<ImageSource[]> {
       sources.push({ name, locate: () => name });
       continue;
     }
-    for (const path of await new ImageFolders(name).all()) {
+    const folder = new ImageFolders(await realpath(name), { linksMayLeave: true });
+    for (const path of await folder.all()) {
       const file = join(name, path);
       sources.push({ name: file, locate: () => file });
     }

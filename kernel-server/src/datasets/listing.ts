@@ -52,9 +52,16 @@ export class ImageFolders {
   readonly #cache = new Map<string, Promise<Listing>>();
   readonly #limit = pLimit(16);
 
-  /** @param rootRealPath the root with its own links resolved */
-  constructor(rootRealPath: string) {
+  readonly #linksMayLeave: boolean;
+
+  /**
+   * @param rootRealPath the root with its own links resolved
+   * @param options.linksMayLeave lists links to files outside the root too: for a person's own command line,
+   *   never for a server
+   */
+  constructor(rootRealPath: string, options: { linksMayLeave?: boolean } = {}) {
     this.#root = rootRealPath;
+    this.#linksMayLeave = options.linksMayLeave ?? false;
   }
 
   /**
@@ -169,18 +176,18 @@ export class ImageFolders {
     const links = await Promise.all(
       images
         .filter(entry => entry.isSymbolicLink())
-        .map(entry => this.#limit(() => this.#linksToFileInside(join(path, entry.name)))),
+        .map(entry => this.#limit(() => this.#linksToAllowedFile(join(path, entry.name)))),
     );
     const files = images.filter(entry => entry.isFile()).map(entry => entry.name);
     const linked = images.filter(entry => entry.isSymbolicLink()).map(entry => entry.name);
     return [...files, ...linked.filter((_, index) => links[index])];
   }
 
-  async #linksToFileInside(path: string): Promise<boolean> {
+  async #linksToAllowedFile(path: string): Promise<boolean> {
     try {
       const target = await realpath(path);
       const root = this.#root.endsWith(sep) ? this.#root : this.#root + sep;
-      return target.startsWith(root) && (await stat(target)).isFile();
+      return (this.#linksMayLeave || target.startsWith(root)) && (await stat(target)).isFile();
     } catch {
       return false;
     }
