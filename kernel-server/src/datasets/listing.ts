@@ -2,8 +2,7 @@
  * The images of a folder, page by page. Names come from one walk that is kept until a folder changes;
  * sizes and times are read for the page alone, so that a folder of 100,000 images pages quickly.
  */
-import { realpath, readdir, stat } from 'node:fs/promises';
-import type { Dirent } from 'node:fs';
+import { opendir, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { DermcapError } from '@dermcap/models/errors';
 import pLimit from 'p-limit';
@@ -30,6 +29,7 @@ const MAX_IMAGES = 500_000;
 /** Deeper folders than anyone makes by hand; guards the recursion. */
 const MAX_DEPTH = 64;
 const MAX_CACHED_LISTINGS = 8;
+const ENTRIES_AT_ONCE = 1000;
 /** A folder changed this shortly before it was read may change again within the clock's tick: not kept. */
 const RACY_MS = 2000;
 
@@ -132,12 +132,9 @@ export class ImageFolders {
       const { mtimeNs } = await stat(path, { bigint: true });
       listing.folders.push({ path, modified: mtimeNs });
       if (Number(mtimeNs / 1_000_000n) > startMs - RACY_MS) listing.keep = false;
-      const entries = (await readdir(path, { withFileTypes: true })).filter(
-        entry => !entry.name.startsWith('.'),
-      );
-      const files = await this.#imageFiles(path, entries);
+      const { files, folders } = await this.#read(path);
       const prefix = relative(real, path).split(sep).join('/');
-      for (const name of naturalSort(files)) listing.names.push(prefix ? `${prefix}/${name}` : name);
+      for (const name of await naturalSort(files)) listing.names.push(prefix ? `${prefix}/${name}` : name);
       if (listing.names.length > MAX_IMAGES) {
         throw new DermcapError('too-many-images', `“${folder}” holds more than ${MAX_IMAGES} images.`, {
           hint: 'Open a folder further down.',
@@ -145,8 +142,7 @@ export class ImageFolders {
       }
       if (!recursive || depth === MAX_DEPTH) return;
       // Linked folders are not followed: they may lead out of the root or round in a circle.
-      const folders = entries.filter(entry => entry.isDirectory()).map(entry => entry.name);
-      for (const name of naturalSort(folders)) {
+      for (const name of await naturalSort(folders)) {
         try {
           await visit(join(path, name), depth + 1);
         } catch (error) {
@@ -171,16 +167,27 @@ export class ImageFolders {
     return listing;
   }
 
-  async #imageFiles(path: string, entries: Dirent[]): Promise<string[]> {
-    const images = entries.filter(entry => isImageName(entry.name));
-    const links = await Promise.all(
-      images
-        .filter(entry => entry.isSymbolicLink())
-        .map(entry => this.#limit(() => this.#linksToAllowedFile(join(path, entry.name)))),
-    );
-    const files = images.filter(entry => entry.isFile()).map(entry => entry.name);
-    const linked = images.filter(entry => entry.isSymbolicLink()).map(entry => entry.name);
-    return [...files, ...linked.filter((_, index) => links[index])];
+  /** Names of a folder's images and subfolders, read in portions so that other work comes in between. */
+  async #read(path: string): Promise<{ files: string[]; folders: string[] }> {
+    const files: string[] = [];
+    const folders: string[] = [];
+    const links: Promise<void>[] = [];
+    for await (const entry of await opendir(path, { bufferSize: ENTRIES_AT_ONCE })) {
+      const { name } = entry;
+      if (name.startsWith('.')) continue;
+      if (entry.isDirectory()) folders.push(name);
+      else if (!isImageName(name)) continue;
+      else if (entry.isFile()) files.push(name);
+      else if (entry.isSymbolicLink()) {
+        links.push(
+          this.#limit(async () => {
+            if (await this.#linksToAllowedFile(join(path, name))) files.push(name);
+          }),
+        );
+      }
+    }
+    await Promise.all(links);
+    return { files, folders };
   }
 
   async #linksToAllowedFile(path: string): Promise<boolean> {

@@ -87,7 +87,8 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     guard: bearerGuard(token),
     closing: closing.signal,
   });
-  const server = createHttpServer(app);
+  // Longer than the proxy keeps an idle connection, so that it never writes into one we are closing.
+  const server = createHttpServer({ keepAliveTimeout: 60_000 }, app);
   let address: string;
   if ('port' in options.listen) {
     address = `http://127.0.0.1:${await listenOnLoopback(server, options.listen.port)}`;

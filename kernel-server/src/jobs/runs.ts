@@ -34,6 +34,7 @@ export interface RunsOptions {
 
 interface RunRecord {
   run: Run;
+  /** As it came, but for the images: these are below, each once. */
   request: RunRequest;
   images: string[];
   log: EventLog;
@@ -90,7 +91,7 @@ export class Runs {
         finishedMs: null,
         imagesPerSecond: null,
       },
-      request,
+      request: { ...request, images: [] },
       images,
       log: new EventLog(),
       stop: new AbortController(),
