@@ -12,7 +12,7 @@ import { ImageFolders } from '../datasets/listing.js';
 import { Pictures } from '../datasets/pictures.js';
 import { Engine, type EngineOptions } from '../engine/engine.js';
 import { DEFAULT_BATCH_SIZE } from '../engine/pipeline.js';
-import { ReleaseCatalogue } from '../engine/releases.js';
+import type { ReleaseCatalogue } from '../engine/releases.js';
 import { Runs } from '../jobs/runs.js';
 import { createApp } from './app.js';
 import { bearerGuard, listenOnLoopback, listenOnSocket, newToken, prepareSocket } from './listen.js';
