@@ -8,6 +8,8 @@ export interface ImageList {
   readonly changed: ISignal<ImageList, void>;
   /** The image at a position, or undefined while it is not loaded. */
   at(index: number): ImageEntry | undefined;
+  /** The image of that path, if it is loaded. */
+  find(path: string): ImageEntry | undefined;
   /** Says which positions are on screen (both included), so that they are loaded next. */
   show(first: number, last: number): void;
   /** Paths of the chosen positions in order; loads what is missing. */
@@ -19,6 +21,7 @@ export const PAGE_SIZE = 200;
 export const COLLECT_SIZE = 1000;
 /** Page requests under way at once: more would only make the page on screen wait. */
 const MOST_IN_FLIGHT = 2;
+const COLLECTORS = 4;
 
 /** Fetches `limit` images from `offset`. */
 export type FetchPage = (offset: number, limit: number) => Promise<ImagePage>;
@@ -27,6 +30,7 @@ export type FetchPage = (offset: number, limit: number) => Promise<ImagePage>;
 export class PagedImages implements ImageList {
   private readonly _changed = new Signal<ImageList, void>(this);
   private readonly entries = new Map<number, ImageEntry>();
+  private readonly byPath = new Map<string, ImageEntry>();
   private readonly loading = new Set<number>();
   private wanted: number[] = [];
   private _total = 0;
@@ -57,6 +61,10 @@ export class PagedImages implements ImageList {
     return this.entries.get(index);
   }
 
+  find(path: string): ImageEntry | undefined {
+    return this.byPath.get(path);
+  }
+
   show(first: number, last: number): void {
     const pages = [];
     for (
@@ -78,14 +86,26 @@ export class PagedImages implements ImageList {
   }
 
   async paths(chosen: IndexSet): Promise<string[]> {
+    const missing: { offset: number; limit: number }[] = [];
     for (const { start, end } of chosen.ranges) {
-      for (let index = start; index < end; index++) {
-        if (this.entries.has(index)) continue;
-        this.accept(await this.fetchPage(index, Math.min(COLLECT_SIZE, Math.max(PAGE_SIZE, end - index))));
-        // A folder that shrank meanwhile has fewer images than the selection: take those that are there.
-        if (!this.entries.has(index)) break;
+      let index = start;
+      while (index < Math.min(end, this._total)) {
+        if (this.entries.has(index)) {
+          index++;
+          continue;
+        }
+        const limit = Math.min(COLLECT_SIZE, Math.max(PAGE_SIZE, end - index));
+        missing.push({ offset: index, limit });
+        index += limit;
       }
     }
+    const fetchNext = async (): Promise<void> => {
+      for (let page = missing.pop(); page; page = missing.pop()) {
+        this.accept(await this.fetchPage(page.offset, page.limit));
+      }
+    };
+    await Promise.all(Array.from({ length: COLLECTORS }, fetchNext));
+    // A folder that shrank meanwhile has fewer images than the selection: take those that are there.
     return [...chosen].flatMap(index => this.entries.get(index)?.path ?? []);
   }
 
@@ -122,7 +142,10 @@ export class PagedImages implements ImageList {
 
   private accept(page: ImagePage): void {
     this._total = page.total;
-    page.images.forEach((image, i) => this.entries.set(page.offset + i, image));
+    page.images.forEach((image, i) => {
+      this.entries.set(page.offset + i, image);
+      this.byPath.set(image.path, image);
+    });
   }
 }
 
@@ -142,6 +165,10 @@ export class ListedImages implements ImageList {
 
   at(index: number): ImageEntry | undefined {
     return this.images[index];
+  }
+
+  find(path: string): ImageEntry | undefined {
+    return this.images.find(image => image.path === path);
   }
 
   show(): void {

@@ -1,4 +1,4 @@
-import type { Release, StageId } from '@dermcap/kernel-server/contract';
+import type { ImageEntry, Release, StageId } from '@dermcap/kernel-server/contract';
 import { Signal, type ISignal } from '@lumino/signaling';
 import type { DermcapClient } from '../client/client.js';
 import { RequestError } from '../client/error.js';
@@ -33,6 +33,7 @@ export class FolderModel {
   private _release: Release | null = null;
   private _run: CaptionRun | null = null;
   private _problem: RequestError | null = null;
+  private _collecting = false;
 
   /** @param folder path below the server's root, `''` for the root itself. */
   constructor(
@@ -94,8 +95,13 @@ export class FolderModel {
     return this._run?.active ?? false;
   }
 
+  /** True while the chosen images' paths are read, which takes a moment for very many. */
+  get collecting(): boolean {
+    return this._collecting;
+  }
+
   get canCaption(): boolean {
-    return this._release !== null && this._release.problem === null && !this.running;
+    return this._release !== null && this._release.problem === null && !this.running && !this._collecting;
   }
 
   standing(path: string): ImageStanding {
@@ -161,12 +167,17 @@ export class FolderModel {
   async captionChosen(): Promise<void> {
     const { images } = this;
     if (!images || !this.canCaption || this.selection.chosen.size === 0) return;
+    this._collecting = true;
+    this.emit();
+    let paths: string[] = [];
     try {
-      await this.caption(await images.paths(this.selection.chosen));
+      paths = await images.paths(this.selection.chosen);
     } catch (error) {
       this._problem = asRequestError(error);
-      this.emit();
     }
+    this._collecting = false;
+    this.emit();
+    await this.caption(paths);
   }
 
   /** Captions these images with the chosen release and follows the run to its end. */
@@ -209,14 +220,7 @@ export class FolderModel {
     this.failed =
       filter === 'all'
         ? null
-        : new ListedImages(
-            failures.map(({ image }) => ({
-              path: image,
-              name: image.slice(image.lastIndexOf('/') + 1),
-              sizeBytes: 0,
-              modifiedMs: 0,
-            })),
-          );
+        : new ListedImages(failures.map(({ image }) => this.all?.find(image) ?? nameOnly(image)));
     this.selection.reset();
   }
 
@@ -272,4 +276,9 @@ function asRequestError(error: unknown): RequestError {
   return new RequestError('unexpected', error instanceof Error ? error.message : String(error), {
     cause: error,
   });
+}
+
+/** What is known of an image before its folder's page is loaded. */
+function nameOnly(path: string): ImageEntry {
+  return { path, name: path.slice(path.lastIndexOf('/') + 1), sizeBytes: 0, modifiedMs: 0 };
 }

@@ -24,6 +24,14 @@ export function FolderView({ model, compare, trans, copy }: FolderViewProps): Re
   const focusLater = (selector: string) =>
     requestAnimationFrame(() => root.current?.querySelector<HTMLElement>(selector)?.focus());
 
+  // When the control with the focus goes away (Cancel at the end of a run), the panel keeps the focus and its keys.
+  const focusInside = React.useRef(false);
+  React.useLayoutEffect(() => {
+    if (focusInside.current && document.activeElement === document.body) {
+      root.current?.focus({ preventScroll: true });
+    }
+  });
+
   const openCompare = () => {
     compare.open();
     focusLater('.dc-Compare');
@@ -43,7 +51,14 @@ export function FolderView({ model, compare, trans, copy }: FolderViewProps): Re
   };
 
   return (
-    <div ref={root} className="dc-FolderView" onKeyDown={onKeyDown}>
+    <div
+      ref={root}
+      className="dc-FolderView"
+      tabIndex={-1}
+      onKeyDown={onKeyDown}
+      onFocus={() => (focusInside.current = true)}
+      onBlur={event => (focusInside.current = event.currentTarget.contains(event.relatedTarget))}
+    >
       <Toolbar model={model} trans={trans} />
       <Notices model={model} trans={trans} />
       <div className={`dc-FolderView-body${compare.isOpen ? ' dc-mod-comparing' : ''}`}>
@@ -55,7 +70,12 @@ export function FolderView({ model, compare, trans, copy }: FolderViewProps): Re
         </div>
         {compare.isOpen && <ComparePane compare={compare} trans={trans} copy={copy} onClose={closeCompare} />}
       </div>
-      {model.run && <RunBar model={model} trans={trans} run={model.run} />}
+      {model.collecting && (
+        <div className="dc-RunBar" role="status">
+          {trans.__('Reading the list of chosen images…')}
+        </div>
+      )}
+      {model.run && !model.collecting && <RunBar model={model} trans={trans} run={model.run} />}
       <Announcer model={model} trans={trans} />
     </div>
   );

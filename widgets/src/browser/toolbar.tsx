@@ -38,13 +38,18 @@ export function Toolbar({
           <span className="dc-Toolbar-label">{trans.__('Release')}</span>
           <select
             className="dc-Select"
+            aria-label={trans.__('Release')}
             value={release?.id}
             disabled={model.running}
             onChange={event => model.chooseRelease(event.target.value)}
           >
             {releases.map(({ id, name, demo, problem }) => (
               <option key={id} value={id}>
-                {problem ? trans.__('%1 (cannot be used)', name) : demo ? trans.__('%1 (demo)', name) : name}
+                {problem
+                  ? trans.__('%1 (cannot be used)', name)
+                  : demo && !/demo/i.test(name)
+                    ? trans.__('%1 (demo)', name)
+                    : name}
               </option>
             ))}
           </select>

@@ -35,7 +35,6 @@ export class FolderPanel extends ReactWidget {
     this.node.setAttribute('aria-label', trans.__('DermCap: %1', folderName(folder, trans)));
     // Single letters are this panel's keys, not the notebook's commands.
     this.node.dataset['lmSuppressShortcuts'] = 'true';
-    this.node.tabIndex = -1;
     this.title.label = folderName(folder, trans);
     this.title.caption = trans.__('DermCap: %1', folder || '/');
     this.title.icon = dermcapIcon;
@@ -58,7 +57,10 @@ export class FolderPanel extends ReactWidget {
   }
 
   protected override onActivateRequest(): void {
-    (this.node.querySelector<HTMLElement>('.dc-Cell[tabindex="0"]') ?? this.node).focus();
+    (
+      this.node.querySelector<HTMLElement>('.dc-Cell[tabindex="0"]') ??
+      this.node.querySelector<HTMLElement>('.dc-FolderView')
+    )?.focus();
   }
 
   override dispose(): void {

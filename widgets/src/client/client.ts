@@ -126,11 +126,11 @@ export class DermcapClient {
    * @param size longer side in pixels.
    */
   thumbnailUrl(image: Pick<ImageEntry, 'path' | 'modifiedMs'>, size: number): string {
-    return this.url('thumbnail', { path: image.path, size, v: image.modifiedMs });
+    return this.url('thumbnail', { size, ...version(image) });
   }
 
   imageUrl(image: Pick<ImageEntry, 'path' | 'modifiedMs'>): string {
-    return this.url('image', { path: image.path, v: image.modifiedMs });
+    return this.url('image', version(image));
   }
 
   /** Why an `<img>` could not load, which its error event does not say; null when it can be loaded now. */
@@ -256,4 +256,9 @@ export class DermcapClient {
       },
     );
   }
+}
+
+/** Without a known time the address must not claim to change with the file. */
+function version(image: Pick<ImageEntry, 'path' | 'modifiedMs'>): Record<string, string | number> {
+  return image.modifiedMs > 0 ? { path: image.path, v: image.modifiedMs } : { path: image.path };
 }

@@ -27,8 +27,11 @@ export function Captions({ folder, entry, trans, copy }: CaptionsProps): React.J
     return <Placeholder words={words} />;
   }
   if (standing.failure && made.length === 0) {
+    // The image's own place says what is wrong with the file.
+    const { message, hint } = standing.failure;
+    const title = standing.unreadable ? trans.__('No captions: the image cannot be read.') : message;
     return (
-      <Message failed title={standing.failure.message} hint={standing.failure.hint}>
+      <Message failed title={title} hint={standing.unreadable ? undefined : hint}>
         <Button disabled={!folder.canCaption} onClick={captionNow}>
           {trans.__('Retry')}
         </Button>
@@ -85,7 +88,7 @@ export function Captions({ folder, entry, trans, copy }: CaptionsProps): React.J
               {caption ? (
                 <>
                   <CaptionText
-                    pieces={marked?.[at] ?? [{ text: caption.caption, onlyHere: false }]}
+                    pieces={marked?.[at] ?? [{ text: caption.caption, presence: 'both' }]}
                     stage={stage}
                   />
                   <Details caption={caption} trans={trans} />
@@ -107,9 +110,14 @@ export function Captions({ folder, entry, trans, copy }: CaptionsProps): React.J
 function CaptionText({ pieces, stage }: { pieces: Piece[]; stage: StageId }): React.JSX.Element {
   return (
     <p className={`dc-Caption-text dc-stage-${stage}`}>
-      {pieces.map(({ text, onlyHere }, i) =>
-        onlyHere ? <mark key={i}>{text}</mark> : <span key={i}>{text}</span>,
-      )}
+      {pieces.map(({ text, presence }, i) => {
+        if (presence === 'only') return <mark key={i}>{text}</mark>;
+        return (
+          <span key={i} className={presence === 'moved' ? 'dc-mod-moved' : undefined}>
+            {text}
+          </span>
+        );
+      })}
     </p>
   );
 }
@@ -117,14 +125,13 @@ function CaptionText({ pieces, stage }: { pieces: Piece[]; stage: StageId }): Re
 function Legend({ trans }: { trans: TranslationBundle }): React.JSX.Element {
   return (
     <p className="dc-Captions-legend">
-      {trans.__('Words the other caption does not have:')}{' '}
       <span className="dc-stage-a">
         <mark>{trans.__('only in A')}</mark>
       </span>{' '}
       <span className="dc-stage-b">
         <mark>{trans.__('only in B')}</mark>
-      </span>
-      . {trans.__('Unmarked words are in both, not always in the same place.')}
+      </span>{' '}
+      <span className="dc-mod-moved">{trans.__('in both, but elsewhere')}</span> {trans.__('in both')}
     </p>
   );
 }

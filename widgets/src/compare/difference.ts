@@ -1,40 +1,40 @@
 import { diffArrays } from 'diff';
 
-/** A stretch of a caption: words with their spacing, all in both captions or all in this one only. */
+/** How a word stands to the other caption: in the same order there, elsewhere there, or not there at all. */
+export type Presence = 'both' | 'moved' | 'only';
+
+/** A stretch of a caption: words with their spacing, all of one kind. */
 export interface Piece {
   text: string;
-  onlyHere: boolean;
+  presence: Presence;
 }
 
 /**
- * Marks in two captions the words the other one does not have. Words are compared without case and outer
- * punctuation. An alignment (Myers) decides which of several equal words are matched; words it leaves over are
- * matched wherever they stand, since the stages say the same things in different order and a moved word is not a
- * missing one. So a marked word occurs less often in the other caption.
+ * Marks in two captions what the other one does not say. Words are compared without case and outer punctuation. An
+ * alignment (Myers) finds the words that stand in the same order in both; of the rest, those the other caption has
+ * anywhere are `moved` (the stages say the same things in different order, but "left" and "right" may have changed
+ * places), and the others `only`.
  */
 export function markDifferences(a: string, b: string): [Piece[], Piece[]] {
   const wordsA = split(a);
   const wordsB = split(b);
-  const onlyA = new Set<number>();
-  const onlyB = new Set<number>();
-  let atA = 0;
-  let atB = 0;
-  for (const part of diffArrays(wordsA.map(key), wordsB.map(key))) {
-    const n = part.value.length;
-    if (part.removed) for (let i = 0; i < n; i++) onlyA.add(atA++);
-    else if (part.added) for (let i = 0; i < n; i++) onlyB.add(atB++);
-    else {
-      atA += n;
-      atB += n;
+  const keysA = wordsA.map(key);
+  const keysB = wordsB.map(key);
+  const presenceA: Presence[] = [];
+  const presenceB: Presence[] = [];
+  const inA = new Set(keysA);
+  const inB = new Set(keysB);
+  for (const part of diffArrays(keysA, keysB)) {
+    for (const word of part.value) {
+      if (part.removed) presenceA.push(inB.has(word) ? 'moved' : 'only');
+      else if (part.added) presenceB.push(inA.has(word) ? 'moved' : 'only');
+      else {
+        presenceA.push('both');
+        presenceB.push('both');
+      }
     }
   }
-  for (const i of [...onlyA]) {
-    const moved = [...onlyB].find(j => key(wordsB[j]!) === key(wordsA[i]!));
-    if (moved === undefined) continue;
-    onlyA.delete(i);
-    onlyB.delete(moved);
-  }
-  return [pieces(wordsA, onlyA), pieces(wordsB, onlyB)];
+  return [pieces(wordsA, presenceA), pieces(wordsB, presenceB)];
 }
 
 /** Words, each with the spaces before it; joined they are the caption. */
@@ -47,20 +47,20 @@ function key(word: string): string {
   return bare.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}%]+$/gu, '') || bare;
 }
 
-/** Neighbours of one kind are joined; spaces between kinds go to the words in both, so that no mark starts with one. */
-function pieces(words: string[], only: Set<number>): Piece[] {
+/** Neighbours of one kind are joined; spaces between kinds belong to no mark. */
+function pieces(words: string[], presences: Presence[]): Piece[] {
   const joined: Piece[] = [];
-  const add = (text: string, onlyHere: boolean) => {
+  const add = (text: string, presence: Presence) => {
     const last = joined.at(-1);
     if (text === '') return;
-    if (last?.onlyHere === onlyHere) last.text += text;
-    else joined.push({ text, onlyHere });
+    if (last?.presence === presence) last.text += text;
+    else joined.push({ text, presence });
   };
   words.forEach((word, i) => {
-    const onlyHere = only.has(i);
+    const presence = presences[i]!;
     const space = /^\s*/.exec(word)![0];
-    add(space, onlyHere && only.has(i - 1));
-    add(word.slice(space.length), onlyHere);
+    add(space, presences[i - 1] === presence ? presence : 'both');
+    add(word.slice(space.length), presence);
   });
   return joined;
 }

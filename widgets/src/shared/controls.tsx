@@ -18,9 +18,12 @@ export interface ButtonProps {
   keyShortcut?: string;
 }
 
-/** A real button in the panel's look, with its key printed on it. */
+/**
+ * A real button in the panel's look, with its key printed on it. While it cannot be used it says so but keeps the
+ * focus: one that lost it would leave keyboard users nowhere, and the panel without its keys.
+ */
 export function Button(props: ButtonProps): React.JSX.Element {
-  const { look, small, label, keyName, keyShortcut, children, ...rest } = props;
+  const { look, small, label, keyName, keyShortcut, children, disabled, onClick, title } = props;
   const classes = ['dc-Button', look && `dc-mod-${look}`, small && 'dc-mod-small', label && 'dc-mod-icon'];
   return (
     <button
@@ -28,8 +31,9 @@ export function Button(props: ButtonProps): React.JSX.Element {
       className={classes.filter(Boolean).join(' ')}
       aria-label={label}
       aria-keyshortcuts={keyShortcut ?? keyName}
-      {...rest}
-      title={rest.title ?? label}
+      aria-disabled={disabled || undefined}
+      onClick={disabled ? undefined : onClick}
+      title={title ?? label}
     >
       {children}
       {keyName && <Key name={keyName} />}
