@@ -118,7 +118,7 @@ def _ascii(target: str) -> bytes:
 def request_headers(headers: Mapping[str, str], user: Any) -> dict[str, str]:
     """What the server may see of a request's headers, and who is asking."""
     passed = {name: value for name, value in headers.items() if name.lower() in REQUEST_HEADERS}
-    return {**passed, "Host": "dermcap", USER_HEADER: identity(user)}
+    return {**passed, "Host": "dermcap", "Connection": "close", USER_HEADER: identity(user)}
 
 
 def identity(user: Any) -> str:

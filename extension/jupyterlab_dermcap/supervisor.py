@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
-import re
 import shutil
 import signal
 import sys
@@ -15,13 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from logging import Logger
 from pathlib import Path
 
 import httpx
 
 from .command import check_node, check_script, server_environment
 from .errors import DermcapError
+from .serverlog import lines, read_line
 
 # sun_path holds 104 bytes on macOS and 108 on Linux, with the closing zero.
 MAX_SOCKET_PATH_BYTES = 103
@@ -32,8 +32,6 @@ POLL_S = 0.05
 # Three crashes within a minute: a fourth start would most likely crash too.
 CRASH_LIMIT = 3
 CRASH_WINDOW_S = 60.0
-# postgres://user:password@host in a line of the server's output.
-PASSWORD_IN_URL = re.compile(r"(\w+://[^\s:/@]*):[^\s/@]+@")
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Supervisor:
         self,
         command: tuple[str, str],
         root: str,
-        log: Logger,
+        log: logging.Logger,
         *,
         arguments: Sequence[str] = (),
         start_timeout_s: float = 30.0,
@@ -154,8 +152,9 @@ class Supervisor:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        # No limit on connections: each open event stream holds one.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
+        # No limit on connections: each open event stream holds one. None is kept: a new one costs microseconds, while
+        # a request on a kept one may meet a server that is closing it, and could not safely be sent again.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         return RunningServer(process, folder, httpx.AsyncHTTPTransport(uds=str(socket), limits=limits))
 
     async def _answers(self, server: RunningServer) -> None:
@@ -178,8 +177,8 @@ class Supervisor:
         process = server.process
         assert process.stdout is not None and process.stderr is not None
         pumps = [
-            asyncio.create_task(self._pump(process.stdout, self._log.info, None)),
-            asyncio.create_task(self._pump(process.stderr, self._log.warning, server.last_lines)),
+            asyncio.create_task(self._pump(process.stdout, logging.INFO, server.last_lines)),
+            asyncio.create_task(self._pump(process.stderr, logging.WARNING, server.last_lines)),
         ]
         status = await process.wait()
         # Whatever it started goes with it, and so does a pipe that such a process would hold open.
@@ -196,18 +195,11 @@ class Supervisor:
         shutil.rmtree(server.folder, ignore_errors=True)
         await server.transport.aclose()
 
-    async def _pump(self, stream: asyncio.StreamReader, write: Callable[..., None], keep: deque[str] | None) -> None:
-        while True:
-            try:
-                data = await stream.readline()
-            except ValueError:  # A line over the reader's 64 kB, which it has dropped.
-                continue
-            if not data:
-                return
-            line = PASSWORD_IN_URL.sub(r"\1:[secret]@", data.decode("utf-8", "replace").rstrip())
-            write("[dermcap] %s", line)
-            if keep is not None:
-                keep.append(line)
+    async def _pump(self, stream: asyncio.StreamReader, level: int, last_lines: deque[str]) -> None:
+        async for line in lines(stream):
+            found, words = read_line(line, level)
+            self._log.log(found, "[dermcap] %s", words)
+            last_lines.append(words)
 
     async def _end(self, server: RunningServer) -> None:
         server.stopping = server.stopping or server.process.returncode is None
@@ -246,9 +238,9 @@ def outcome(status: int) -> str:
     return f"was ended by signal {-status}" if status < 0 else f"stopped with exit code {status}"
 
 
-def last_words(lines: str) -> str:
+def last_words(said: str) -> str:
     """A hint that quotes what the server said last."""
-    return f"It last said:\n{lines}" if lines else "It said nothing; Jupyter's log may tell more."
+    return f"It last said:\n{said}" if said else "It said nothing; Jupyter's log may tell more."
 
 
 def make_socket_folder() -> Path:
