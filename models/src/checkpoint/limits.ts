@@ -19,6 +19,9 @@ export const MAX_STRING_BYTES = 10_000_000;
 /** "module\nname\n" of a global: an endless line is no name (CWE-770). */
 export const MAX_GLOBAL_NAME_BYTES = 256;
 
+/** Values a pickle makes in all; a tensor takes some forty (CWE-770). */
+export const MAX_PICKLE_VALUES = 6_000_000;
+
 /** Values waiting on the pickle's stack, and values it remembers (CWE-770). */
 export const MAX_STACK_VALUES = 2_000_000;
 export const MAX_MEMO_VALUES = 2_000_000;

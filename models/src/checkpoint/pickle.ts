@@ -8,6 +8,7 @@ import {
   MAX_GLOBAL_NAME_BYTES,
   MAX_MEMO_VALUES,
   MAX_PICKLE_BYTES,
+  MAX_PICKLE_VALUES,
   MAX_STACK_VALUES,
   MAX_STRING_BYTES,
 } from './limits.js';
@@ -62,6 +63,7 @@ class Machine {
   /** Where the running opcode stands, for messages. */
   opcodeAt: number;
   private readonly view: DataView;
+  private pushed = 0;
   private readonly stack: Operand[] = [];
   private readonly marks: number[] = [];
   private readonly memo = new Map<number, Operand>();
@@ -231,6 +233,8 @@ class Machine {
 
   private push(value: Operand): void {
     if (this.stack.length >= MAX_STACK_VALUES) throw tooDeep();
+    if (++this.pushed > MAX_PICKLE_VALUES)
+      throw new Refusal('checkpoint-limit', `it makes more than ${MAX_PICKLE_VALUES} values.`);
     this.stack.push(value);
   }
 
