@@ -47,7 +47,6 @@ async function main(argv: string[]): Promise<number> {
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
 });
 
 process.exitCode = await main(process.argv);

@@ -105,7 +105,7 @@ describe('thumbnails', () => {
     expect(answer.status).toBe(422);
     const { error } = ErrorBody.parse(answer.json());
     expect(error).toMatchObject({
-      code: 'unreadable-image',
+      code: 'image-unreadable',
       message: expect.stringContaining(path.split('/').at(-1)!),
     });
     expect(error.message).not.toContain(study.base);

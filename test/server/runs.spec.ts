@@ -90,7 +90,8 @@ describe('a run', () => {
     expect(lastRun(all).imagesPerSecond).toBeGreaterThan(0);
     const failures = all.flatMap(({ event }) => (event.type === 'failure' ? [event.failure] : []));
     expect(failures.map(({ image }) => image)).toEqual(['more/text.jpg', 'more/none.png', 'link.png']);
-    expect(failures[0]!.error.message).toContain('text.jpg');
+    expect(failures[0]!.error.message).toContain('more/text.jpg');
+    expect(JSON.stringify(failures)).not.toContain(study.base);
     expect(failures.slice(1).map(({ error }) => error.code)).toEqual(['no-such-file', 'path-outside-root']);
     const captions = all.flatMap(({ event }) => (event.type === 'captions' ? event.captions : []));
     expect(captions.map(({ image, stage }) => `${image} ${stage}`)).toEqual([
@@ -158,7 +159,7 @@ describe('a run', () => {
     for await (const { event } of client.follow(id)) {
       if (event.type === 'captions') break;
     }
-    await opened.at(-1)!.terminate();
+    await opened.at(-1)!.end();
     const run = lastRun(await events(id));
     expect(run).toMatchObject({ state: 'failed', detail: expect.stringMatching(/model worker stopped/) });
     const before = opened.length;

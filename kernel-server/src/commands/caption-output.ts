@@ -55,6 +55,11 @@ function table(total: number): CaptionOutput {
         barsize: 24,
       })
     : null;
+  // The end of a path tells images apart; the table itself would keep its beginning.
+  const name = (image: string): string => {
+    const text = printable(image);
+    return text.length > imageColumn - 2 ? `…${text.slice(3 - imageColumn)}` : text;
+  };
   let provenance = '';
   let done = 0;
   return {
@@ -70,11 +75,11 @@ function table(total: number): CaptionOutput {
     result(result) {
       bar?.update(++done);
       if ('error' in result) {
-        rows.push([printable(result.image), 'failed', printable(result.error.message)]);
+        rows.push([name(result.image), 'failed', printable(result.error.message)]);
       } else {
         for (const { stage, caption } of result.captions) {
           rows.push([
-            printable(result.image),
+            name(result.image),
             stage === 'final' ? 'Final' : stage.toUpperCase(),
             printable(caption),
           ]);

@@ -65,7 +65,7 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
     .option('--num-beams <n>', 'beams; 1 is greedy (default: 4)', wholeNumber(1))
     .option('--max-new-tokens <n>', 'most tokens of a caption (default: 60)', wholeNumber(1))
     .option('--min-new-tokens <n>', 'fewest tokens of a caption (default: 24)', wholeNumber(0))
-    .option('--no-repeat-ngram-size <n>', 'no n-gram twice; 0 allows all (default: 4)', wholeNumber(0))
+    .addOption(noRepeatNgramSize())
     .option('--repetition-penalty <x>', 'penalty on tokens already used (default: 1.15)', anyNumber)
     .option('--length-penalty <x>', 'exponent of the length in a beam’s score (default: 0.6)', anyNumber)
     .option('--no-early-stopping', 'go on while a better beam is possible')
@@ -78,6 +78,13 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
       const failed = await caption(images, flags);
       finish(failed > 0 ? EXIT_SOME_FAILED : 0);
     });
+}
+
+/** Commander takes every `--no-…` for the opposite of another option; this one is an option of its own. */
+function noRepeatNgramSize(): Option {
+  const option = new Option('--no-repeat-ngram-size <n>', 'no n-gram twice; 0 allows all (default: 4)');
+  option.negate = false;
+  return option.argParser(wholeNumber(0));
 }
 
 /** @returns how many images failed */
@@ -106,6 +113,9 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
     cacheDir: flags.cache,
     onProgress: output.phase,
   });
+  // Nobody reads any more: no need for another batch.
+  const unread = new AbortController();
+  process.stdout.once('error', () => unread.abort());
   let failed = 0;
   try {
     output.begin(captioner);
@@ -113,7 +123,7 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
       flags.prompt === 'own' ? { mode: 'own' } : { mode: 'text', text: flags.prompt };
     const { preprocess, autoOrient, batchSize } = flags;
     const job = { prompt, decoding, preprocess, autoOrient, batchSize };
-    for await (const results of captionImages(captioner, pixels.load, sources, job)) {
+    for await (const results of captionImages(captioner, pixels.load, sources, job, unread.signal)) {
       for (const result of results) {
         if ('error' in result) failed++;
         output.result(result);
@@ -121,9 +131,9 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
     }
   } finally {
     output.end(failed);
-    await Promise.all([captioner.terminate(), pixels.close()]);
+    await Promise.all([captioner.end(), pixels.close()]);
   }
-  return failed;
+  return unread.signal.aborted ? 0 : failed;
 }
 
 /** The stages asked for; without a wish both where there are two, else what there is. */

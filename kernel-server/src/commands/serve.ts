@@ -5,7 +5,7 @@ import type { DermcapServer } from '../http/server.js';
 import { wholeNumber } from './numbers.js';
 import { openCatalogue, releaseOptions, type ReleaseFlags } from './releases.js';
 
-/** A model deep in a native call may hold a clean exit up; after this the process goes anyway. */
+/** A clean exit waits for the model's native call to return; after this the process goes anyway. */
 const STOP_WITHIN_MS = 2500;
 
 interface ServeFlags extends ReleaseFlags {
@@ -80,8 +80,8 @@ async function serve(flags: ServeFlags): Promise<void> {
 /** Resolves on SIGTERM, SIGINT, or when the pipe on standard input ends with the program that held it. */
 function untilTold(): Promise<string> {
   return new Promise(resolve => {
-    process.once('SIGTERM', () => resolve('SIGTERM'));
-    process.once('SIGINT', () => resolve('SIGINT'));
+    process.on('SIGTERM', () => resolve('SIGTERM'));
+    process.on('SIGINT', () => resolve('SIGINT'));
     if (!holdsStdin()) return;
     process.stdin.once('end', () => resolve('standard input ended'));
     process.stdin.once('close', () => resolve('standard input closed'));
@@ -101,7 +101,7 @@ function holdsStdin(): boolean {
 }
 
 async function stop(server: DermcapServer, closePixels: () => Promise<void>): Promise<never> {
-  // Exit waits for worker threads, and those for their native call: only a signal ends that.
+  // Not process.exit: within a native call of the model it aborts with a message that frightens people.
   setTimeout(() => process.kill(process.pid, 'SIGKILL'), STOP_WITHIN_MS);
   await Promise.all([server.close(), closePixels()]);
   process.exit(0);

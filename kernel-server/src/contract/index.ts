@@ -169,6 +169,7 @@ export const Run = z.object({
 export type Run = z.infer<typeof Run>;
 export const RunList = z.object({ runs: z.array(Run) });
 
+/** Codes that begin with `image-` say that the file itself cannot be read (unreadable, truncated, empty, too large). */
 export const ImageFailure = z.object({ image: z.string(), error: ApiError });
 export type ImageFailure = z.infer<typeof ImageFailure>;
 

@@ -86,7 +86,7 @@ describe('Pictures.thumbnail', () => {
     'names %s and the reason when it cannot be read',
     async name => {
       await expect(pictures.thumbnail(join(folder, name), 64)).rejects.toMatchObject({
-        code: 'unreadable-image',
+        code: 'image-unreadable',
         message: expect.stringMatching(new RegExp(`“${name}” cannot be read as an image: .`)),
       });
       await expect(pictures.thumbnail(join(folder, name), 64)).rejects.not.toThrow(folder);
@@ -109,7 +109,7 @@ describe('Pictures.thumbnail', () => {
     header.writeUInt32BE(30_000, 16);
     header.writeUInt32BE(30_000, 20);
     await writeFile(bomb, header);
-    await expect(pictures.thumbnail(bomb, 64)).rejects.toMatchObject({ code: 'unreadable-image' });
+    await expect(pictures.thumbnail(bomb, 64)).rejects.toMatchObject({ code: 'image-unreadable' });
   });
 });
 
@@ -132,7 +132,7 @@ describe('Pictures.original', () => {
 
   it('never passes on a file that is no image', async () => {
     await expect(pictures.original(join(folder, 'text.jpg'))).rejects.toMatchObject({
-      code: 'unreadable-image',
+      code: 'image-unreadable',
     });
   });
 });

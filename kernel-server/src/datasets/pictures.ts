@@ -39,7 +39,7 @@ export class Pictures {
   /**
    * A WebP no larger than `size` on its longer side, turned upright by EXIF, without metadata.
    * @param file real path of the image
-   * @throws DermcapError `not-a-file` or `unreadable-image`
+   * @throws DermcapError `not-a-file` or `image-unreadable`
    */
   async thumbnail(file: string, size: number): Promise<Picture> {
     return this.#derived(file, `thumbnail-${size}`, image =>
@@ -51,7 +51,7 @@ export class Pictures {
    * The file itself when browsers show its format, else a WebP of it. In the first case the browser turns it
    * upright by EXIF.
    * @param file real path of the image
-   * @throws DermcapError `not-a-file` or `unreadable-image`
+   * @throws DermcapError `not-a-file` or `image-unreadable`
    */
   async original(file: string): Promise<Picture> {
     const contentType = browserType(await readStart(file));
@@ -117,7 +117,7 @@ async function encode(file: string, convert: (image: Sharp) => Sharp): Promise<B
     return await convert(image.autoOrient()).toBuffer();
   } catch (error) {
     throw new DermcapError(
-      'unreadable-image',
+      'image-unreadable',
       `“${basename(file)}” cannot be read as an image: ${reason(error)}.`,
       { hint: 'The file may be damaged, cut short, or not an image.', cause: error },
     );

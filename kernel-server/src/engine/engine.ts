@@ -9,7 +9,8 @@ import type { CatalogueEntry } from './releases.js';
 
 /** A captioner that may live, and die, in a thread of its own. */
 export interface OpenCaptioner extends Captioner {
-  terminate?(): Promise<void>;
+  /** Ends its thread; calls in progress reject. */
+  end?(): Promise<void>;
   readonly exited?: Promise<void>;
 }
 
@@ -120,13 +121,7 @@ export class Engine {
   async close(): Promise<void> {
     this.#closed = true;
     const opening = this.#opening;
-    await Promise.all([
-      this.#release(),
-      opening?.then(
-        captioner => (captioner.terminate ?? captioner.close)(),
-        () => undefined,
-      ),
-    ]);
+    await Promise.all([this.#release(), opening?.then(finish, () => undefined)]);
   }
 
   #adopt(key: string, captioner: OpenCaptioner, entry: CatalogueEntry): void {
@@ -142,7 +137,7 @@ export class Engine {
     void captioner.exited?.then(() => {
       if (this.#current?.captioner !== captioner) return;
       this.#current = null;
-      this.#fail(new DermcapError('worker-stopped', 'The model worker stopped unexpectedly.'), null);
+      this.#fail(new DermcapError('worker-stopped', 'The model worker stopped.'), null);
     });
   }
 
@@ -151,8 +146,7 @@ export class Engine {
     this.#current = null;
     if (!captioner) return;
     this.#state = IDLE;
-    // Ending its thread frees all it holds; closing first would only wait for a decode nobody wants.
-    await (captioner.terminate ? captioner.terminate() : captioner.close());
+    await finish(captioner);
   }
 
   #enter(state: EngineState['state'], detail: string, release: string | null): void {
@@ -163,4 +157,9 @@ export class Engine {
     const detail = error instanceof Error ? error.message : String(error);
     this.#enter('failed', detail, release);
   }
+}
+
+/** Ending its thread frees all that a captioner holds; closing first would wait for a decode nobody wants. */
+function finish(captioner: OpenCaptioner): Promise<void> {
+  return captioner.end ? captioner.end() : captioner.close();
 }

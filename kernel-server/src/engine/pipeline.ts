@@ -86,18 +86,17 @@ async function loadOne(
   loadPixels: LoadPixels,
   job: CaptionJob,
 ): Promise<Float32Array | DermcapError> {
+  let file = source.name;
   try {
-    const file = await source.locate();
+    file = await source.locate();
     return await loadPixels(file, job.preprocess, captioner.input, { autoOrient: job.autoOrient });
   } catch (error) {
-    if (error instanceof DermcapError) return error;
-    return new DermcapError(
-      'unreadable-image',
-      `“${source.name}” cannot be read: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    );
+    const { code, message, hint } = describeError(error, 'image-unreadable');
+    // A person knows the image by the name they gave; where it lies is not for the browser.
+    return new DermcapError(code, message.replaceAll(file, source.name), {
+      ...(hint === undefined ? {} : { hint }),
+      cause: error,
+    });
   }
 }
 
@@ -128,7 +127,7 @@ async function captionBatch(
   let row = 0;
   return batch.images.map(({ name, pixels: loaded }): ImageResult => {
     if (loaded instanceof DermcapError)
-      return { image: name, error: describeError(loaded, 'unreadable-image') };
+      return { image: name, error: describeError(loaded, 'image-unreadable') };
     const captions = captioned[row++]!.map(({ stage, caption, tokens, score, prompt }) => ({
       image: name,
       stage,

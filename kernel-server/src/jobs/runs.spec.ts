@@ -39,7 +39,7 @@ class Model {
 
   readonly loadPixels: LoadPixels = async path => {
     this.loaded.push(path);
-    if (path.includes('broken')) throw new DermcapError('unreadable-image', 'It is cut short.');
+    if (path.includes('broken')) throw new DermcapError('image-unreadable', 'It is cut short.');
     return new Float32Array(3);
   };
 
@@ -79,7 +79,7 @@ class Model {
         );
       },
       close: async () => undefined,
-      terminate: async () => undefined,
+      end: async () => undefined,
       exited: new Promise(resolve => {
         this.#exit = resolve;
       }),
@@ -226,13 +226,13 @@ describe('Runs', () => {
   });
 
   it('fails a run whose worker stops, and the next run opens a new one', async () => {
-    model.failNext = new DermcapError('worker-stopped', 'The model worker stopped unexpectedly.', {
+    model.failNext = new DermcapError('worker-stopped', 'The model worker stopped.', {
       hint: 'Start again.',
     });
     const { id } = await runs.start(request(['1.png']));
     expect(await until(id, ended)).toMatchObject({
       state: 'failed',
-      detail: 'The model worker stopped unexpectedly. Start again.',
+      detail: 'The model worker stopped. Start again.',
     });
     expect(engine.state).toMatchObject({ state: 'failed', release: 'pair' });
     expect(await until((await runs.start(request(['1.png']))).id, ended)).toMatchObject({ state: 'done' });

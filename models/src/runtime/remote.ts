@@ -16,8 +16,11 @@ export type PixelArguments = [
 
 /** A {@link Captioner} that lives in its own thread. */
 export interface RemoteCaptioner extends Captioner {
-  /** Ends the thread at once; calls in progress reject with `worker-stopped`. */
-  terminate(): Promise<void>;
+  /**
+   * Ends the thread without a goodbye: calls in progress reject with `worker-stopped` at once, the thread
+   * itself goes when its native call returns.
+   */
+  end(): Promise<void>;
   /** Resolves once the thread has ended, however it ended. */
   readonly exited: Promise<void>;
 }
@@ -56,14 +59,14 @@ export async function remoteCaptioner(options: CaptionerOptions): Promise<Remote
         try {
           await thread.call('close', []);
         } finally {
-          await thread.terminate();
+          await thread.end();
         }
       },
-      terminate: () => thread.terminate(),
+      end: () => thread.end(),
       exited: thread.exited,
     };
   } catch (error) {
-    await thread.terminate();
+    await thread.end();
     throw error;
   }
 }
@@ -83,7 +86,7 @@ export function remotePixels(): RemotePixels {
       return thread.call('pixels', args);
     },
     async close() {
-      await thread?.terminate();
+      await thread?.end();
     },
   };
 }

@@ -10,7 +10,9 @@ import { serveThread, Thread } from './thread.js';
 // A thread of plain JavaScript that speaks the protocol, so that its life and death can be steered.
 const SCRIPT = `
 import { parentPort } from 'node:worker_threads';
-parentPort.on('message', ({ id, method, args }) => {
+parentPort.on('message', message => {
+  if (message === 'end') process.exit();
+  const { id, method, args } = message;
   if (method === 'exit') process.exit(args[0]);
   if (method === 'throw') throw new Error(args[0]);
   if (method === 'hang') return;
@@ -34,7 +36,7 @@ beforeAll(async () => {
   await writeFile(script, SCRIPT);
 });
 afterEach(async () => {
-  await Promise.all(threads.splice(0).map(thread => thread.terminate()));
+  await Promise.all(threads.splice(0).map(thread => thread.end()));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -76,10 +78,10 @@ describe('Thread', () => {
     await expect(thread.call('echo', [2])).resolves.toEqual([2]);
   });
 
-  it('terminates while a call waits', async () => {
+  it('rejects a call that waits when it is ended', async () => {
     const thread = start();
     const waiting = expect(thread.call('hang', [])).rejects.toMatchObject({ code: 'worker-stopped' });
-    await thread.terminate();
+    await thread.end();
     await waiting;
   });
 });
@@ -135,6 +137,26 @@ describe('serveThread', () => {
     const replies = await ask('work', { work: async () => whole.subarray(1, 3) });
     expect(replies).toEqual([{ id: 1, result: new Float32Array([2, 3]) }]);
     expect(whole).toHaveLength(4);
+  });
+
+  it('ends when the calls it has begun are done', async () => {
+    const { port1, port2 } = new MessageChannel();
+    let finish: () => void = () => undefined;
+    serveThread(port1, {
+      work: () =>
+        new Promise(resolve => {
+          finish = () => resolve('done');
+        }),
+    });
+    const heard: unknown[] = [];
+    port2.on('message', reply => heard.push(reply));
+    const closed = new Promise(resolve => port2.once('close', resolve));
+    port2.postMessage({ id: 1, method: 'work', args: [] });
+    port2.postMessage('end');
+    await new Promise(resolve => setTimeout(resolve, 20));
+    finish();
+    await closed;
+    expect(heard).toEqual([{ id: 1, result: 'done' }]);
   });
 
   it('names an unknown method', async () => {

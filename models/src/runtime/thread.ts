@@ -17,6 +17,9 @@ interface CarriedError {
   hint?: string;
 }
 
+/** Asks the thread to end when the calls it has begun are done. */
+const END = 'end';
+
 type Reply =
   { id: number; progress: string } | { id: number; error: CarriedError } | { id: number; result: unknown };
 
@@ -31,11 +34,18 @@ export const WORKER_STOPPED = 'worker-stopped';
 
 /**
  * Answers calls on `port` with `methods`, in the worker thread. Calls may overlap; ordering is the methods'
- * own business. Buffers of `Float32Array`s in a result are moved, not copied.
+ * own business. Buffers of `Float32Array`s in a result are moved, not copied. When the other side ends the
+ * thread, the port is closed after the calls in progress.
  */
 export function serveThread(port: MessagePort, methods: ThreadMethods): void {
-  port.on('message', (call: Call) => {
-    void answer(port, methods, call);
+  const inProgress = new Set<Promise<void>>();
+  port.on('message', (message: Call | typeof END) => {
+    if (message === END) {
+      void Promise.all(inProgress).then(() => port.close());
+      return;
+    }
+    const answering = answer(port, methods, message).finally(() => inProgress.delete(answering));
+    inProgress.add(answering);
   });
 }
 
@@ -126,9 +136,17 @@ export class Thread {
     });
   }
 
-  /** Ends the thread now (after the native call it may be in) and rejects the calls that still wait. */
-  async terminate(): Promise<void> {
-    await this.#worker.terminate();
+  /**
+   * Ends the thread: calls that still wait reject at once, the thread goes when those it has begun are done.
+   * `Worker.terminate` would be quicker, and wrong: to end a thread within a native call of onnxruntime aborts
+   * the whole process (`terminate called after throwing an instance of 'Napi::Error'`).
+   */
+  async end(): Promise<void> {
+    if (!this.#stopped) {
+      this.#stop('it was told to');
+      this.#worker.ref();
+      this.#worker.postMessage(END);
+    }
     await this.exited;
   }
 
@@ -150,12 +168,13 @@ export class Thread {
   #settle(id: number): Waiting | undefined {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (this.#waiting.size === 0) this.#worker.unref();
+    if (this.#waiting.size === 0 && !this.#stopped) this.#worker.unref();
     return waiting;
   }
 
-  #stop(reason: string, cause: Error | undefined): void {
-    this.#stopped = new DermcapError(WORKER_STOPPED, `The ${this.#name} stopped unexpectedly (${reason}).`, {
+  #stop(reason: string, cause?: Error): void {
+    if (this.#stopped) return;
+    this.#stopped = new DermcapError(WORKER_STOPPED, `The ${this.#name} stopped (${reason}).`, {
       hint: 'Start the run again: a new worker is started for it. If this repeats, memory may be short.',
       cause,
     });
