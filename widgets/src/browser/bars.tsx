@@ -71,7 +71,9 @@ export function RunBar({ model, trans, run }: BarProps & { run: CaptionRun }): R
           )}
           {run.remaining.length > 0 && (
             <Button small disabled={!model.canCaption} onClick={() => void model.continueRun()}>
-              {trans.__('Caption the other %1', count(run.remaining.length))}
+              {state && run.remaining.length < state.total
+                ? trans.__('Caption the other %1', count(run.remaining.length))
+                : trans.__('Retry')}
             </Button>
           )}
           <Button small look="quiet" onClick={() => model.closeRun()}>
@@ -104,7 +106,7 @@ function Progress({ run, trans }: { run: CaptionRun; trans: TranslationBundle })
 function runTitle(run: CaptionRun, trans: TranslationBundle): string {
   const state = run.run;
   const letters = state ? stageLetters(state.stages) : '';
-  if (run.error) return trans.__('The run was lost');
+  if (run.error) return state ? trans.__('The run was lost') : trans.__('The run could not start');
   switch (state?.state) {
     case undefined:
       return trans.__('Starting');

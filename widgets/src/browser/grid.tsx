@@ -68,6 +68,15 @@ export function Grid({ model, images, trans, onOpen }: GridProps): React.JSX.Ele
     scroller.current?.querySelector<HTMLElement>(`[data-index="${active}"]`)?.focus({ preventScroll: true });
   });
 
+  React.useLayoutEffect(() => {
+    // A panel that was activated before it had images holds the focus for them.
+    if (rows.length > 0 && document.activeElement?.matches('.dc-FolderView, .dc-FolderPanel')) {
+      scroller.current?.querySelector<HTMLElement>('.dc-Cell[tabindex="0"]')?.focus({ preventScroll: true });
+    }
+    // When the first rows appear, not at every row.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [rows.length > 0]);
+
   const onKeyDown = (event: React.KeyboardEvent) => {
     const rowsOnScreen = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / rowHeight));
     const move = keyMove(event, { active, total: images.total, columns, rowsOnScreen });
@@ -105,6 +114,10 @@ export function Grid({ model, images, trans, onOpen }: GridProps): React.JSX.Ele
         onKeyDown={onKeyDown}
         onClick={onClick}
         onDoubleClick={onOpen}
+        onFocus={event => {
+          const index = (event.target as HTMLElement).dataset['index'];
+          if (index !== undefined) selection.focus(Number(index));
+        }}
         // Shift+click would select text between the two clicks.
         onMouseDown={event => event.shiftKey && event.preventDefault()}
       >

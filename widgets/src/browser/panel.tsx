@@ -32,6 +32,11 @@ export function FolderView({ model, compare, trans, copy }: FolderViewProps): Re
     }
   });
 
+  React.useLayoutEffect(() => {
+    // The widget was activated before this was there; keys are handled here.
+    if (root.current?.parentElement === document.activeElement) root.current?.focus();
+  }, []);
+
   const openCompare = () => {
     compare.open();
     focusLater('.dc-Compare');
@@ -135,7 +140,7 @@ function Notices({
   if (model.phase !== 'ready') return null;
   const noRelease = !release
     ? trans.__(
-        'There is no release to caption with. Put a folder with its checkpoint files below this Jupyter folder.',
+        'There is no release to caption with. Name the folder of one in the variable DERMCAP_RELEASE_PATH and restart Jupyter.',
       )
     : release.problem && trans.__('The release “%1” cannot be used: %2', release.name, release.problem);
   if (!problem && !noRelease) return null;

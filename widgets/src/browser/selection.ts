@@ -40,6 +40,13 @@ export class Selection {
     this._changed.emit();
   }
 
+  /** The focus came to `index` by other means; neither choice nor anchor change. */
+  focus(index: number): void {
+    if (index === this._active) return;
+    this._active = index;
+    this._changed.emit();
+  }
+
   /** Moves the focus by `delta` positions inside a list of `total`; the choice stays, or a range grows. */
   move(delta: number, total: number, how: 'keep' | 'range'): void {
     if (total === 0) return;

@@ -35,7 +35,7 @@ export class FolderPanel extends ReactWidget {
     this.node.setAttribute('aria-label', trans.__('DermCap: %1', folderName(folder, trans)));
     // Single letters are this panel's keys, not the notebook's commands.
     this.node.dataset['lmSuppressShortcuts'] = 'true';
-    this.title.label = folderName(folder, trans);
+    this.title.label = folder ? folderName(folder, trans) : trans.__('DermCap');
     this.title.caption = trans.__('DermCap: %1', folder || '/');
     this.title.icon = dermcapIcon;
     this.title.closable = true;

@@ -157,8 +157,13 @@ export class DermcapClient {
 
   private async send(url: string, options: RequestOptions): Promise<Response> {
     const init: RequestInit = { method: options.method ?? 'GET' };
-    if (options.body !== undefined) init.body = JSON.stringify(options.body);
-    if (options.headers) init.headers = options.headers;
+    const headers = { ...options.headers };
+    if (options.body !== undefined) {
+      init.body = JSON.stringify(options.body);
+      // Else the browser calls it text/plain.
+      headers['Content-Type'] = 'application/json';
+    }
+    init.headers = headers;
     if (options.signal) init.signal = options.signal;
     let response: Response;
     try {

@@ -43,7 +43,8 @@ export function timeLeft(images: number, imagesPerSecond: number, trans: Transla
 /** In which settings two captions of one image differ, beside their stage: then the stages are not all that differs. */
 export function settingsThatDiffer(a: Caption, b: Caption, trans: TranslationBundle): string[] {
   const settings: [string, unknown, unknown][] = [
-    [trans.__('release'), a.release.sha256, b.release.sha256],
+    // By name: the hash is that of the stage's own file.
+    [trans.__('release'), a.release.name, b.release.name],
     [trans.__('vision tower'), a.clip.sha256, b.clip.sha256],
     [trans.__('decoding'), JSON.stringify(a.decoding), JSON.stringify(b.decoding)],
     [trans.__('precision'), a.precision, b.precision],
