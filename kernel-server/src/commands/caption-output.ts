@@ -7,7 +7,7 @@ import type { ImageResult } from '../engine/pipeline.js';
 export interface CaptionOutput {
   /** What opening the release is doing. */
   phase: (detail: string) => void;
-  begin: (captioner: Captioner) => void;
+  begin: (captioner: Captioner, releaseName: string) => void;
   result: (result: ImageResult) => void;
   end: (failed: number) => void;
 }
@@ -66,9 +66,9 @@ function table(total: number): CaptionOutput {
     phase(detail) {
       if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${detail}`);
     },
-    begin(captioner) {
+    begin(captioner, releaseName) {
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-      const { releaseName, provider, precision } = captioner;
+      const { provider, precision } = captioner;
       provenance = `Release ${releaseName}, ${precision} on ${provider.name}.`;
       bar?.start(total, 0, { detail: 'captioning' });
     },

@@ -92,7 +92,7 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
   const { remoteCaptioner, remotePixels } = await import('@dermcap/models/remote');
   const { captionImages } = await import('../engine/pipeline.js');
   const { captionOutput } = await import('./caption-output.js');
-  const { clipPath, demoReleaseDir } = await import('../engine/releases.js');
+  const { clipPath, demoReleaseDir, DEMO_RELEASE_NAME } = await import('../engine/releases.js');
   const releaseDir = flags.release ?? demoReleaseDir();
   const decoding = await decodingOf(flags);
   const { describeRelease } = await import('@dermcap/models/release');
@@ -118,11 +118,12 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
   process.stdout.once('error', () => unread.abort());
   let failed = 0;
   try {
-    output.begin(captioner);
+    const releaseName = flags.release === undefined ? DEMO_RELEASE_NAME : captioner.releaseName;
+    output.begin(captioner, releaseName);
     const prompt: PromptChoice =
       flags.prompt === 'own' ? { mode: 'own' } : { mode: 'text', text: flags.prompt };
     const { preprocess, autoOrient, batchSize } = flags;
-    const job = { prompt, decoding, preprocess, autoOrient, batchSize };
+    const job = { releaseName, prompt, decoding, preprocess, autoOrient, batchSize };
     for await (const results of captionImages(captioner, pixels.load, sources, job, unread.signal)) {
       for (const result of results) {
         if ('error' in result) failed++;

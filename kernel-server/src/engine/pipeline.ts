@@ -24,6 +24,8 @@ export interface ImageSource {
 }
 
 export interface CaptionJob {
+  /** What captions say they come from; default: the name of the release's folder. */
+  releaseName?: string;
   prompt: PromptChoice;
   decoding: Decoding;
   preprocess: PreprocessMode;
@@ -134,7 +136,7 @@ async function captionBatch(
       caption,
       tokens,
       score,
-      release: { name: captioner.releaseName, sha256: stageHash(captioner, stage) },
+      release: { name: job.releaseName ?? captioner.releaseName, sha256: stageHash(captioner, stage) },
       prompt,
       ...provenance,
     }));

@@ -22,6 +22,8 @@ export interface CatalogueEntry {
 }
 
 export const DEMO_RELEASE_ID = 'demo';
+/** The demo's folder has no name of its own to go by. */
+export const DEMO_RELEASE_NAME = 'DermCap demo';
 /** A new or mended release shows up after at most this long. */
 const KEEP_MS = 5000;
 const CHECKPOINT_NAME = /^(best_stage[ab]|final_captioner_.*)\.(pt|safetensors)$/i;
@@ -112,7 +114,8 @@ export class ReleaseCatalogue {
 
   async #describe(id: string, dir: string, demo: boolean): Promise<CatalogueEntry> {
     try {
-      const { name, stages, clipDir } = await this.#options.describe(dir);
+      const { name: folderName, stages, clipDir } = await this.#options.describe(dir);
+      const name = demo ? DEMO_RELEASE_NAME : folderName;
       const clip = clipDir ?? this.#options.clipDir;
       const problem =
         clip === null
@@ -127,7 +130,14 @@ export class ReleaseCatalogue {
       if (!(error instanceof DermcapError)) throw error;
       const problem = error.hint ? `${error.message} ${error.hint}` : error.message;
       return {
-        release: { id, name: basename(dir), demo, stages: [], clip: null, problem },
+        release: {
+          id,
+          name: demo ? DEMO_RELEASE_NAME : basename(dir),
+          demo,
+          stages: [],
+          clip: null,
+          problem,
+        },
         dir,
         clipDir: null,
       };

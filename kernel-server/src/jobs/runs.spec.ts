@@ -1,6 +1,6 @@
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { CaptionerOptions, StageId } from '@dermcap/models';
 import { DermcapError } from '@dermcap/models/errors';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -107,7 +107,7 @@ beforeEach(async () => {
     clipDir: join(root, 'clip'),
     demoDir: null,
     describe: async dir => ({
-      name: dir,
+      name: basename(dir),
       stages: (['a', 'b'] as StageId[]).map(id => ({ id, label: id, file: `${id}.pt`, prompt: null })),
       clipDir: null,
     }),
@@ -165,10 +165,10 @@ describe('Runs', () => {
         {
           stage: 'a',
           caption: 'by a',
-          release: { name: 'scripted', sha256: 'sha-a' },
+          release: { name: 'pair', sha256: 'sha-a' },
           preprocess: 'train-centre',
         },
-        { stage: 'b', caption: 'by b', release: { name: 'scripted', sha256: 'sha-b' }, autoOrient: true },
+        { stage: 'b', caption: 'by b', release: { name: 'pair', sha256: 'sha-b' }, autoOrient: true },
       ],
     });
     expect(events[2]).toMatchObject({ failure: { image: 'missing.png', error: { code: 'no-such-file' } } });

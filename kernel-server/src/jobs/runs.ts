@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { DermcapError } from '@dermcap/models/errors';
 import { Decoding, type CaptionList, type Run, type RunRequest } from '../contract/index.js';
 import { resolveInside, splitPath } from '../datasets/paths.js';
-import type { Engine } from '../engine/engine.js';
+import type { Engine, OpenCaptioner } from '../engine/engine.js';
 import { captionImages, describeError, type ImageSource } from '../engine/pipeline.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
 import { EventLog, isFinal } from './event-log.js';
@@ -174,7 +174,7 @@ export class Runs {
       const captioner = await engine.open(entry, record.run.stages, detail =>
         this.#update(record, { detail }),
       );
-      if (!record.stop.signal.aborted) await this.#caption(record, captioner);
+      if (!record.stop.signal.aborted) await this.#caption(record, captioner, entry.release.name);
       engine.ready();
       const { captioned, failed } = record.run;
       if (captioned + failed < total) {
@@ -193,7 +193,7 @@ export class Runs {
     }
   }
 
-  async #caption(record: RunRecord, captioner: Awaited<ReturnType<Engine['open']>>): Promise<void> {
+  async #caption(record: RunRecord, captioner: OpenCaptioner, releaseName: string): Promise<void> {
     const { engine, root, batchSize } = this.#options;
     const { request, stop } = record;
     const sources = record.images.map((name): ImageSource => ({
@@ -204,6 +204,7 @@ export class Runs {
     engine.busy(`Captioning ${sources.length} images.`);
     this.#update(record, { state: 'running', detail: 'Captioning.' });
     const job = {
+      releaseName,
       prompt: request.prompt,
       decoding: Decoding.parse(request.decoding),
       preprocess: request.preprocess,
