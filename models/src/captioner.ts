@@ -251,10 +251,13 @@ class OnnxCaptioner implements Captioner {
   }
 }
 
+/** What Python's `str.strip` takes off; JavaScript's `trim` differs in control characters. */
+const EDGES = /^[\s\x1c-\x1f\x85]+|[\s\x1c-\x1f\x85]+$/g;
+
 /** The reference cuts everything up to the prompt, should the model repeat it, and trims. */
 function withoutPrompt(caption: string, prompt: string): string {
   const at = prompt === '' ? -1 : caption.indexOf(prompt);
-  return (at < 0 ? caption : caption.slice(at + prompt.length)).trim();
+  return (at < 0 ? caption : caption.slice(at + prompt.length)).replace(EDGES, '');
 }
 
 async function releaseTokenizer(releaseDir: string): Promise<Tokenizer> {

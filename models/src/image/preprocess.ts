@@ -1,0 +1,82 @@
+/** RGB images to what the vision tower takes, in two deterministic modes. */
+import { decodeImage } from './decode.js';
+import type { RgbImage } from './decode.js';
+import { resizeBicubic } from './resize.js';
+
+/**
+ * `train-centre`: the centred crop clamped to aspect [3/4, 4/3], squashed to a square (the fallback of torchvision's
+ * RandomResizedCrop: the centre of what the model was trained on). `openclip-eval`: shortest side to the size, then
+ * the centre cut out.
+ */
+export type PreprocessMode = 'train-centre' | 'openclip-eval';
+
+export interface InputSpec {
+  /** Pixels of a side. */
+  readonly size: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** @returns [3, size, size] row-major fp32, normalised */
+export function preprocess(image: RgbImage, mode: PreprocessMode, spec: InputSpec): Float32Array {
+  const { size } = spec;
+  return normalise(mode === 'train-centre' ? trainCentre(image, size) : openclipEval(image, size), spec);
+}
+
+/** Decodes and preprocesses one file. @throws DermcapError as `decodeImage` */
+export async function loadPixels(
+  path: string,
+  mode: PreprocessMode,
+  spec: InputSpec,
+  options: { autoOrient?: boolean } = {},
+): Promise<Float32Array> {
+  return preprocess(await decodeImage(path, options), mode, spec);
+}
+
+function trainCentre(image: RgbImage, size: number): RgbImage {
+  let { width, height } = image;
+  const aspect = width / height;
+  if (aspect < 3 / 4) height = roundHalfEven(width / (3 / 4));
+  else if (aspect > 4 / 3) width = roundHalfEven(height * (4 / 3));
+  const top = Math.floor((image.height - height) / 2);
+  const left = Math.floor((image.width - width) / 2);
+  const cut = crop(image, left, top, width, height);
+  return resizeBicubic(cut, { left: 0, top: 0, right: width, bottom: height }, size, size);
+}
+
+function openclipEval(image: RgbImage, size: number): RgbImage {
+  const { width, height } = image;
+  const [w, h] = width <= height ? [size, Math.trunc((size * height) / width)] : [Math.trunc((size * width) / height), size];
+  const resized = resizeBicubic(image, { left: 0, top: 0, right: width, bottom: height }, w, h);
+  return crop(resized, roundHalfEven((w - size) / 2), roundHalfEven((h - size) / 2), size, size);
+}
+
+function crop(image: RgbImage, left: number, top: number, width: number, height: number): RgbImage {
+  if (width === image.width && height === image.height) return image;
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const from = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(from, from + width * 3), y * width * 3);
+  }
+  return { width, height, data };
+}
+
+/** Python's `round`. */
+function roundHalfEven(x: number): number {
+  const floor = Math.floor(x);
+  if (x - floor !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** torch's ToTensor and Normalize in fp32: (x / 255 − mean) / std, channels first. */
+function normalise({ data }: RgbImage, { size, mean, std }: InputSpec): Float32Array {
+  const plane = size * size;
+  const pixels = new Float32Array(3 * plane);
+  for (let c = 0; c < 3; c++) {
+    const table = new Float32Array(256);
+    const [m, s] = [Math.fround(mean[c]!), Math.fround(std[c]!)];
+    for (let v = 0; v < 256; v++) table[v] = Math.fround(Math.fround(Math.fround(v / 255) - m) / s);
+    for (let i = 0; i < plane; i++) pixels[c * plane + i] = table[data[3 * i + c]!]!;
+  }
+  return pixels;
+}
