@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import math
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -92,9 +94,14 @@ class Supervisor:
         return server.transport
 
     async def lost(self, transport: httpx.AsyncHTTPTransport) -> None:
-        """Tell that nobody answers on ``transport``: its process is dead or of no use, and is cleared away."""
+        """Tell that no connection could be made: if nobody listens, the process is of no use and is cleared away.
+
+        A server that is busy, or a Jupyter that is out of file handles, is no reason to end anything.
+        """
         server = self._server
-        if server is not None and server.transport is transport and server.ended is not None:
+        if server is None or server.transport is not transport or server.ended is None:
+            return
+        if not someone_listens(server.folder / SOCKET_NAME):
             self._signal(server, signal.SIGKILL)
             await asyncio.shield(server.ended)
 
@@ -136,8 +143,8 @@ class Supervisor:
 
     async def _spawn(self) -> RunningServer:
         folder = make_socket_folder()
-        socket = folder / SOCKET_NAME
-        command = [self._node, self._script, "serve", "--socket", str(socket), "--root", self._root]
+        address = str(folder / SOCKET_NAME)
+        command = [self._node, self._script, "serve", "--socket", address, "--root", self._root]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -155,7 +162,7 @@ class Supervisor:
         # No limit on connections: each open event stream holds one. None is kept: a new one costs microseconds, while
         # a request on a kept one may meet a server that is closing it, and could not safely be sent again.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        return RunningServer(process, folder, httpx.AsyncHTTPTransport(uds=str(socket), limits=limits))
+        return RunningServer(process, folder, httpx.AsyncHTTPTransport(uds=address, limits=limits))
 
     async def _answers(self, server: RunningServer) -> None:
         """Poll the server's health until it answers 200."""
@@ -231,6 +238,14 @@ class Supervisor:
         self._last_words = "\n".join(server.last_lines)
         message = f"The DermCap server did not start: {why}."
         return DermcapError("server-not-started", message, hint=last_words(self._last_words))
+
+
+def someone_listens(path: Path) -> bool:
+    """False when a Unix socket is gone or has no process behind it; True when that cannot be told."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(str(path)) not in (errno.ECONNREFUSED, errno.ENOENT)
+    return True
 
 
 def outcome(status: int) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
-SERVERS = Path(__file__).parent / "servers"
+HERE = Path(__file__).parent
+SERVERS = HERE / "servers"
 TIMEOUT_S = 30
 API = "/base/dermcap/api/"
 
@@ -89,7 +90,7 @@ class Jupyter:
                     "JUPYTER_DATA_DIR": str(folder / "data"),
                     "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
                     "XDG_RUNTIME_DIR": str(self.runtime),
-                    "PYTHONPATH": str(Path(__file__).parent),
+                    "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE / "quick_start"))),
                     **environment,
                 },
             )
@@ -188,6 +189,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     folder = tmp_path_factory.mktemp("lab")
     lab = Jupyter(folder, "--ServerApp.log_level=DEBUG", module="jupyterlab", DERMCAP_SERVER=str(SERVERS / "echo.mjs"))
     yield lab
+    assert "DermCap server stopped" not in lab.log(), lab.log()
     lab.end()
 
 

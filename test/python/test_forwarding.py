@@ -250,7 +250,7 @@ def test_refuses_a_chunked_body_over_64_mb(jupyter: Jupyter) -> None:
 
 def test_many_streams_are_open_at_once(jupyter: Jupyter) -> None:
     opened = [jupyter.open("GET", f"events?gate=many-{n}") for n in range(120)]
-    assert all(response.readline() == b"id: 1\n" for _, response in opened)
+    assert [response.readline() for _, response in opened] == [b"id: 1\n"] * 120
     assert jupyter.get("x").status == 200
     for connection, response in opened:
         response.close()

@@ -75,6 +75,15 @@ def test_starts_again_after_a_kill(start_jupyter: StartJupyter) -> None:
     assert jupyter.post("study", b"x" * 300_000).json["body"] == "x" * 300_000
 
 
+def test_replaces_a_server_that_nobody_can_reach(start_jupyter: StartJupyter) -> None:
+    jupyter = start_jupyter()
+    first = jupyter.server_pid()
+    (folder,) = jupyter.socket_folders()
+    (folder / "http.sock").unlink()
+    assert jupyter.server_pid() != first
+    assert not is_running(first)
+
+
 def test_an_answer_cut_short_does_not_pass_for_a_whole_one(start_jupyter: StartJupyter) -> None:
     jupyter = start_jupyter()
     _, response = jupyter.open("GET", "die")

@@ -38,7 +38,7 @@ async function file(request, response) {
     'Content-Type': 'image/png',
     'Content-Length': String(end - start),
   });
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const from = at % 251;
     const part = PATTERN.subarray(from, Math.min(PATTERN.length, from + end - at));
     if (!response.write(part)) await new Promise(resume => response.once('drain', resume));
@@ -50,7 +50,8 @@ async function file(request, response) {
 const routes = {
   '/api/health': (_, response) => health(response),
   '/api/seen': (_, response) => json(response, seen),
-  '/api/environment': (_, response) => json(response, { names: Object.keys(process.env), argv: process.argv }),
+  '/api/environment': (_, response) =>
+    json(response, { names: Object.keys(process.env), argv: process.argv }),
   '/api/file': file,
   '/api/refuse': (_, response) => json(response, { error: { code: 'no-such-run', message: 'No.' } }, 404),
   '/api/say': async (request, response) => {
@@ -108,7 +109,7 @@ const routes = {
   '/api/die-silent': () => process.kill(process.pid, 'SIGKILL'),
 };
 
-createServer(async (request, response) => {
+async function answer(request, response) {
   const [path, query = ''] = request.url.split('?', 2);
   seen.push(`${request.method} ${request.url}`);
   const route = routes[path];
@@ -119,5 +120,12 @@ createServer(async (request, response) => {
     url: request.url,
     headers: request.headers,
     body: body.toString('utf8'),
+  });
+}
+
+createServer((request, response) => {
+  Promise.resolve(answer(request, response)).catch(error => {
+    // Whoever sent half a request is gone; anything else is a fault of this file.
+    if (error.code !== 'ECONNRESET') throw error;
   });
 }).listen(option('socket'), hangOnStdin);
