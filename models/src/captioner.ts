@@ -251,8 +251,9 @@ class OnnxCaptioner implements Captioner {
   }
 }
 
-/** What Python's `str.strip` takes off; JavaScript's `trim` differs in control characters. */
-const EDGES = /^[\s\x1c-\x1f\x85]+|[\s\x1c-\x1f\x85]+$/g;
+/** What Python's `str.strip` takes off: some control characters too, unlike JavaScript's `trim`. */
+const SPACE = String.raw`[\s\x1c-\x1f\x85]+`;
+const EDGES = new RegExp(`^${SPACE}|${SPACE}$`, 'g');
 
 /** The reference cuts everything up to the prompt, should the model repeat it, and trims. */
 function withoutPrompt(caption: string, prompt: string): string {
