@@ -35,6 +35,7 @@ export class FolderPanel extends ReactWidget {
     this.node.setAttribute('aria-label', trans.__('DermCap: %1', folderName(folder, trans)));
     // Single letters are this panel's keys, not the notebook's commands.
     this.node.dataset['lmSuppressShortcuts'] = 'true';
+    this.node.tabIndex = -1;
     this.title.label = folder ? folderName(folder, trans) : trans.__('DermCap');
     this.title.caption = trans.__('DermCap: %1', folder || '/');
     this.title.icon = dermcapIcon;
@@ -57,10 +58,9 @@ export class FolderPanel extends ReactWidget {
   }
 
   protected override onActivateRequest(): void {
-    (
-      this.node.querySelector<HTMLElement>('.dc-Cell[tabindex="0"]') ??
-      this.node.querySelector<HTMLElement>('.dc-FolderView')
-    )?.focus();
+    const { node } = this;
+    const cell = node.querySelector<HTMLElement>('.dc-Cell[tabindex="0"]');
+    (cell ?? node.querySelector<HTMLElement>('.dc-FolderView') ?? node).focus();
   }
 
   override dispose(): void {
