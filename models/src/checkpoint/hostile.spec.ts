@@ -251,12 +251,58 @@ describe('a pickle beyond the limits', () => {
   });
 
   it('is refused for values on its stack without end', () => {
-    expect(reading('N'.repeat(2_000_001))).toThrow(/wait on its stack/);
-    expect(reading('('.repeat(2_000_001))).toThrow(/wait on its stack/);
+    expect(reading(new Uint8Array(2_000_001).fill(0x4e))).toThrow(/wait on its stack/);
+    expect(reading(new Uint8Array(2_000_001).fill(0x28))).toThrow(/wait on its stack/);
   });
 
   it('is refused for values without end', () => {
-    expect(reading(']', ']a'.repeat(6_000_000))).toThrow(/makes more than 6000000 values/);
+    expect(
+      reading(
+        ']',
+        new Uint8Array(8_000_000).map((_, i) => (i % 2 === 0 ? 0x5d : 0x61)),
+      ),
+    ).toThrow(/makes more than 4000000 values/);
+  });
+
+  it.each([
+    ['bytes', [global('builtins', 'bytearray'), text('a'.repeat(1e6)), text('latin1'), '\x86']],
+    ['a list', [global('builtins', 'set'), '(', new Uint8Array(1e5).fill(0x4e), 't', '\x85']],
+    ['a shape', [global('torch', 'Size'), '(', 'K\x07'.repeat(1e5), 't', '\x85']],
+  ] as [string, (string | Uint8Array)[]][])(
+    'is refused for %s copied over and over',
+    (_, [make, ...args]) => {
+      const copy = new Uint8Array(5 * 1000).map((_, i) => latin1('h\x00h\x01R')[i % 5]!);
+      const began = performance.now();
+      expect(reading(make!, 'q\x00', ...args, 'q\x01', 'R', copy)).toThrow(/makes more than 4000000 values/);
+      expect(performance.now() - began).toBeLessThan(LONGEST_MS);
+    },
+  );
+
+  it('is refused for bytes from text that has none', () => {
+    const encode = [global('_codecs', 'encode'), text('≤'), text('latin1'), '\x86', 'R'];
+    expect(reading(...encode)).toThrow(/makes bytes with arguments that do not fit/);
+  });
+
+  it.each([
+    ['a tensor', [global('torch._utils', '_rebuild_tensor_v2'), ')', 'R']],
+    ['a parameter', [global('torch._utils', '_rebuild_parameter'), 'N\x85', 'R']],
+    ['a dict', [global('collections', 'OrderedDict'), 'K\x01\x85', 'R']],
+    ['torch.Size', [global('torch', 'Size'), text('ab'), '\x85', 'R']],
+    ['torch.device', [global('torch', 'device'), 'N\x85', 'R']],
+    ['set', [global('__builtin__', 'set'), 'N\x85', 'R']],
+    ['complex', [global('__builtin__', 'complex'), text('1'), '\x85', 'R']],
+    [
+      'torch._tensor._rebuild_from_type_v2',
+      [
+        global('torch._tensor', '_rebuild_from_type_v2'),
+        'q\x00(h\x00',
+        global('torch', 'Tensor'),
+        ')Nt',
+        'R',
+      ],
+    ],
+  ] as [string, (string | Uint8Array)[]][])('is refused for %s with other arguments', (what, opcodes) => {
+    expect(reading(...opcodes)).toThrow(`makes ${what} with arguments that do not fit`);
   });
 
   it('is refused for a global with an endless name', () => {

@@ -90,7 +90,7 @@ describe('a release of 1.7 GB', () => {
         {
           name: 'big/data.pkl',
           content: tensorPickle([
-            { name: 'wide', key: '0', elements: 1.2e9, offset: 1e9, shape: [2, 2], strides: [1e8, 1] },
+            { name: 'wide', key: '0', elements: 1.2e9, offset: 3, shape: [2, 2, 2], strides: [1, 1e9, 1e8] },
             far,
           ]),
         },
@@ -106,8 +106,18 @@ describe('a release of 1.7 GB', () => {
       const root = (await openCheckpoint(path)).root as Map<string, TensorView>;
       expect(root.get('far')!.offset).toBeGreaterThan(2 ** 32);
       expect([...(await readFloat32(root.get('far')!))]).toEqual([2.5, -3]);
-      // Rows 400 MB apart: only the rows themselves are read.
-      expect([...(await readFloat32(root.get('wide')!))]).toEqual([0, 0, 0, 0]);
+
+      // A tensor with elements 400 MB and 4 GB apart, its narrowest stride first: i + 10 j + 100 k at [i, j, k]
+      const wide = root.get('wide')!;
+      const expected: number[] = [];
+      const writing = await open(path, 'r+');
+      for (const [i, j, k] of [0, 1, 2, 3, 4, 5, 6, 7].map(n => [n >> 2, (n >> 1) & 1, n & 1] as const)) {
+        const value = Float32Array.of(i + 10 * j + 100 * k);
+        expected.push(value[0]!);
+        await writing.write(value, 0, 4, wide.offset + 4 * (i + 1e9 * j + 1e8 * k));
+      }
+      await writing.close();
+      expect([...(await readFloat32(wide))]).toEqual(expected);
     } finally {
       await rm(folder, { recursive: true });
     }

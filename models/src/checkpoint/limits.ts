@@ -5,7 +5,7 @@
 
 /** Records of a zip, tensors of a file: each costs an object and a header read (CWE-770). */
 export const MAX_ZIP_ENTRIES = 100_000;
-export const MAX_TENSORS = 100_000;
+export const MAX_TENSORS = 50_000;
 
 /** The central directory is read into memory as a whole (CWE-789). */
 export const MAX_ZIP_DIRECTORY_BYTES = 32 << 20;
@@ -19,8 +19,12 @@ export const MAX_STRING_BYTES = 10_000_000;
 /** "module\nname\n" of a global: an endless line is no name (CWE-770). */
 export const MAX_GLOBAL_NAME_BYTES = 256;
 
-/** Values a pickle makes in all; a tensor takes some forty (CWE-770). */
-export const MAX_PICKLE_VALUES = 6_000_000;
+/**
+ * Values a pickle makes in all, with those it hands to functions, since most of these copy them: a tensor takes some
+ * sixty, {@link TEXT_PER_VALUE} bytes of text count as one (CWE-770, CWE-407).
+ */
+export const MAX_PICKLE_VALUES = 4_000_000;
+export const TEXT_PER_VALUE = 16;
 
 /** Values waiting on the pickle's stack, and values it remembers (CWE-770). */
 export const MAX_STACK_VALUES = 2_000_000;

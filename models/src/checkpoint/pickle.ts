@@ -11,7 +11,9 @@ import {
   MAX_PICKLE_VALUES,
   MAX_STACK_VALUES,
   MAX_STRING_BYTES,
+  TEXT_PER_VALUE,
 } from './limits.js';
+import { decodeText } from './pickleText.js';
 import { checkTree } from './pickleTree.js';
 import { Refusal, refusedIn } from './refusal.js';
 import { kindOf, PickleFunction } from './values.js';
@@ -63,7 +65,7 @@ class Machine {
   /** Where the running opcode stands, for messages. */
   opcodeAt: number;
   private readonly view: DataView;
-  private pushed = 0;
+  private made = 0;
   private readonly stack: Operand[] = [];
   private readonly marks: number[] = [];
   private readonly memo = new Map<number, Operand>();
@@ -200,6 +202,7 @@ class Machine {
             'checkpoint-damaged',
             `it calls ${target.name} with ${kindOf(args)} for arguments.`,
           );
+        this.charge(extent(args, 3));
         return this.push(target.call(args));
       }
       case 0x62: {
@@ -233,9 +236,15 @@ class Machine {
 
   private push(value: Operand): void {
     if (this.stack.length >= MAX_STACK_VALUES) throw tooDeep();
-    if (++this.pushed > MAX_PICKLE_VALUES)
-      throw new Refusal('checkpoint-limit', `it makes more than ${MAX_PICKLE_VALUES} values.`);
+    this.charge(1);
     this.stack.push(value);
+  }
+
+  /** Counts values made or handed to a function: a few bytes can have a long list copied over and over. */
+  private charge(values: number): void {
+    this.made += values;
+    if (this.made > MAX_PICKLE_VALUES)
+      throw new Refusal('checkpoint-limit', `it makes more than ${MAX_PICKLE_VALUES} values.`);
   }
 
   /** The lowest index of the stack that may be used: what lies below the last mark is not ours. */
@@ -286,11 +295,7 @@ class Machine {
       throw new Refusal('checkpoint-refused', `it sets items of ${kindOf(dict)}, which is no dict.`);
     if (items.length % 2 !== 0) throw new Refusal('checkpoint-damaged', 'a key has no value.');
     for (let i = 0; i < items.length; i += 2) {
-      const key = items[i]!;
-      // Tuples are arrays here; what cannot be a key in Python either (dicts, sets) has no business in one.
-      if (typeof key === 'object' && key !== null && !Array.isArray(key) && !(key instanceof Uint8Array))
-        throw new Refusal('checkpoint-refused', `${kindOf(key)} is the key of a dict.`);
-      dict.set(key as PickleValue, items[i + 1] as PickleValue);
+      dict.set(items[i] as PickleValue, items[i + 1] as PickleValue);
     }
   }
 
@@ -359,28 +364,13 @@ class Machine {
   }
 }
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** UTF-8 as Python pickles it: lone surrogates (names of files that are not UTF-8) stand as three bytes. */
-function decodeText(bytes: Uint8Array): string {
-  try {
-    return UTF8.decode(bytes);
-  } catch {
-    let text = '';
-    let begin = 0;
-    try {
-      for (let i = 0; i + 2 < bytes.length; i++) {
-        if (bytes[i] !== 0xed || (bytes[i + 1]! & 0xe0) !== 0xa0) continue;
-        const surrogate = 0xd000 | ((bytes[i + 1]! & 0x3f) << 6) | (bytes[i + 2]! & 0x3f);
-        text += UTF8.decode(bytes.subarray(begin, i)) + String.fromCharCode(surrogate);
-        begin = i + 3;
-        i += 2;
-      }
-      return text + UTF8.decode(bytes.subarray(begin));
-    } catch {
-      throw new Refusal('checkpoint-damaged', 'a text is not UTF-8.');
-    }
-  }
+/** How many values a function may have to look at or copy: arguments, their items, and theirs. */
+function extent(value: Operand, levels: number): number {
+  if (typeof value === 'string' || value instanceof Uint8Array) return 1 + value.length / TEXT_PER_VALUE;
+  if (value instanceof Map) return 1 + value.size;
+  if (!Array.isArray(value)) return 1;
+  if (levels === 1) return 1 + value.length;
+  return value.reduce((sum: number, item) => sum + extent(item, levels - 1), 1);
 }
 
 function makesObject(target: Operand): Refusal {

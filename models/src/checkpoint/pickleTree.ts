@@ -1,5 +1,5 @@
-import { MAX_EXPANDED_VALUES, MAX_NESTING } from './limits.js';
-import { PickleFunction } from './values.js';
+import { MAX_EXPANDED_VALUES, MAX_NESTING, TEXT_PER_VALUE } from './limits.js';
+import { kindOf, PickleFunction } from './values.js';
 import type { Operand, PickleValue } from './values.js';
 import { Refusal } from './refusal.js';
 
@@ -11,11 +11,11 @@ interface Extent {
 }
 
 const LEAF: Extent = { size: 1, height: 0 };
-const TEXT_PER_VALUE = 64;
 
 /**
  * Makes sure that whoever walks the value comes to an end: no cycle, no endless nesting, no exponential sharing;
- * and that no function stands among the data.
+ * that no function
+ * stands among the data, and that dicts have plain keys.
  * @throws Refusal `checkpoint-refused` | `checkpoint-limit`
  */
 export function checkTree(value: Operand): void {
@@ -27,7 +27,7 @@ function measure(value: Operand, depth: number, seen: Map<object, Extent | null>
   if (value instanceof PickleFunction)
     throw new Refusal('checkpoint-refused', `${value.name} stands among the data, where a value should be.`);
   if (typeof value === 'string' || value instanceof Uint8Array)
-    return value.length < TEXT_PER_VALUE ? LEAF : { size: 1 + value.length / TEXT_PER_VALUE, height: 0 };
+    return { size: 1 + value.length / TEXT_PER_VALUE, height: 0 };
   if (!(Array.isArray(value) || value instanceof Map || value instanceof Set)) return LEAF;
 
   const known = seen.get(value);
@@ -54,6 +54,9 @@ function measure(value: Operand, depth: number, seen: Map<object, Extent | null>
 function* itemsOf(container: PickleValue[] | Set<PickleValue> | Map<PickleValue, PickleValue>) {
   if (!(container instanceof Map)) return yield* container;
   for (const [key, value] of container) {
+    // Tuples are arrays here; what cannot be a key in Python either has no business to be one.
+    if (typeof key === 'object' && key !== null && !Array.isArray(key) && !(key instanceof Uint8Array))
+      throw new Refusal('checkpoint-refused', `${kindOf(key)} is the key of a dict.`);
     yield key;
     yield value;
   }

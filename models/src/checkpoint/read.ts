@@ -88,12 +88,10 @@ async function gather(source: FileSource, view: TensorView, values: Float32Array
   const blockElements = GATHER_BLOCK_BYTES / DTYPE_SIZE[view.dtype];
 
   const visit = async (level: number, from: number, to: number): Promise<void> => {
-    const [axis, ...inner] = axes.slice(level);
-    if (axis === undefined) {
-      values[to] = (await readElements(source, view, from, 1))[0]!;
-      return;
-    }
+    const axis = axes[level]!;
+    const inner = axes.slice(level + 1);
     const innerSpan = span(inner);
+    // Never at the innermost axis, where the span of what lies inside is one element
     if (innerSpan > blockElements) {
       for (let i = 0; i < axis.size; i++)
         await visit(level + 1, from + i * axis.stride, to + i * axis.outStride);

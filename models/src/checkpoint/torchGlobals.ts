@@ -219,7 +219,13 @@ function dtypeOf(value: Operand | undefined): DType {
 function latin1(text: Operand | undefined, encoding: Operand | undefined): Uint8Array {
   if (typeof text !== 'string' || (encoding !== 'latin1' && encoding !== 'latin-1'))
     throw badArguments('bytes');
-  return new Uint8Array(Buffer.from(text, 'latin1'));
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0xff) throw badArguments('bytes');
+    bytes[i] = code;
+  }
+  return bytes;
 }
 
 function isNumbers(value: Operand | undefined): value is number[] {
