@@ -14,6 +14,15 @@ export type PixelArguments = [
   options: { autoOrient: boolean },
 ];
 
+/** How a worker thread is run. */
+export interface WorkerOptions {
+  /**
+   * 0 to 19, as of Unix processes: how far a worker and the threads it starts stand back when processors are
+   * scarce, so that a server goes on answering at once. On Linux only, where a thread has a niceness of its own.
+   */
+  niceness?: number;
+}
+
 /** A {@link Captioner} that lives in its own thread. */
 export interface RemoteCaptioner extends Captioner {
   /**
@@ -44,9 +53,12 @@ function workerScript(): string {
  * Opens a release in a new worker thread.
  * @throws DermcapError as `openCaptioner` does; the thread is gone then
  */
-export async function remoteCaptioner(options: CaptionerOptions): Promise<RemoteCaptioner> {
+export async function remoteCaptioner(
+  options: CaptionerOptions,
+  worker: WorkerOptions = {},
+): Promise<RemoteCaptioner> {
   const { onProgress, ...cloneable } = options;
-  const thread = new Thread(workerScript(), 'model worker');
+  const thread = new Thread(workerScript(), 'model worker', worker);
   try {
     const description = await thread.call<
       Pick<Captioner, 'releaseName' | 'stages' | 'clip' | 'provider' | 'precision' | 'input'>
@@ -72,12 +84,12 @@ export async function remoteCaptioner(options: CaptionerOptions): Promise<Remote
 }
 
 /** Starts the image thread on first use and again should it have ended. */
-export function remotePixels(): RemotePixels {
+export function remotePixels(worker: WorkerOptions = {}): RemotePixels {
   let thread: Thread | null = null;
   return {
     load(...args) {
       if (!thread) {
-        const started = new Thread(workerScript(), 'image worker');
+        const started = new Thread(workerScript(), 'image worker', worker);
         thread = started;
         void started.exited.then(() => {
           if (thread === started) thread = null;

@@ -98,10 +98,13 @@ export class Thread {
   /** Resolves once the thread has ended, however it ended. */
   readonly exited: Promise<void>;
 
-  /** @param name what the thread is in a sentence, such as “model worker” */
-  constructor(script: string | URL, name: string) {
+  /**
+   * @param name what the thread is in a sentence, such as “model worker”
+   * @param workerData what the script finds as its `workerData`
+   */
+  constructor(script: string | URL, name: string, workerData?: unknown) {
     this.#name = name;
-    this.#worker = new Worker(script, { name });
+    this.#worker = new Worker(script, { name, workerData });
     this.#worker.on('message', (reply: Reply) => this.#receive(reply));
     let cause: Error | undefined;
     this.#worker.on('error', (error: Error) => {

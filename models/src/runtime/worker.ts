@@ -2,13 +2,19 @@
  * Entry of the worker threads (see `remote.ts`). One thread holds an open release, another one turns image
  * files into pixels; both run this file and load only what they are asked for.
  */
-import { parentPort } from 'node:worker_threads';
+import { setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
 import type { Captioner, CaptionerOptions } from '../captioner.js';
 import { DermcapError } from '../errors.js';
-import type { PixelArguments } from './remote.js';
+import type { PixelArguments, WorkerOptions } from './remote.js';
 import { serveThread } from './thread.js';
 
 if (!parentPort) throw new Error('This file is the entry of a worker thread.');
+
+const { niceness = 0 } = (workerData ?? {}) as WorkerOptions;
+// Without a process id, Linux sets the calling thread's niceness, which the threads it starts inherit;
+// other systems would slow the whole process.
+if (niceness > 0 && process.platform === 'linux') setPriority(niceness);
 
 let captioner: Captioner | null = null;
 
