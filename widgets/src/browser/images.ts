@@ -120,6 +120,8 @@ export class PagedImages implements ImageList {
   private pump(): void {
     if (this._error !== null) return;
     while (this.loading.size < MOST_IN_FLIGHT) {
+      // A page that was wanted again while it was loading is here now.
+      this.wanted = this.wanted.filter(page => !this.isLoaded(page));
       const page = this.wanted.find(candidate => !this.loading.has(candidate));
       if (page === undefined) return;
       this.wanted = this.wanted.filter(candidate => candidate !== page);
