@@ -1,5 +1,5 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { chmod, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer as createNetServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -78,6 +78,17 @@ async function decode(client: Client): Promise<void> {
   }
 }
 
+/** Whether a process runs; one that has ended but that nobody has collected (a zombie) does not. */
+async function isRunning(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return !/\) Z /.test(state);
+}
+
 /** In mid-run a server goes by itself, or is ended by its own deadline when the model takes too long to stop. */
 async function endsInTime(served: Served): Promise<void> {
   const { code, signal } = await served.exited;
@@ -93,6 +104,28 @@ describe('dermcap serve', () => {
     served.process.stdin.end();
     await endsInTime(served);
     expect(performance.now() - startMs).toBeLessThan(5000);
+    await expect(stat(study.socketPath)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('leaves nothing behind when the program that started it is killed', async () => {
+    const args = [
+      CLI,
+      'serve',
+      '--root',
+      study.root,
+      '--cache',
+      study.cacheDir,
+      '--socket',
+      study.socketPath,
+    ];
+    const script = `require('node:child_process').spawn(process.execPath, ${JSON.stringify(args)}, { stdio: 'pipe' })`;
+    const parent = spawn(process.execPath, ['-e', script], { stdio: 'ignore' });
+    const client = new Client(study.socketPath);
+    const health = () => client.ask('/health').then(answer => answer.json().pid as number);
+    await expect.poll(() => health().catch(() => null), { timeout: 20_000 }).toBeTypeOf('number');
+    const pid = await health();
+    parent.kill('SIGKILL');
+    await expect.poll(() => isRunning(pid), { timeout: 5000 }).toBe(false);
     await expect(stat(study.socketPath)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 

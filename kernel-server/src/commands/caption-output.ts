@@ -50,7 +50,9 @@ function table(total: number): CaptionOutput {
     ? new SingleBar({
         stream: process.stderr,
         format: '{bar} {value}/{total} images, {detail}',
-        hideCursor: true,
+        // The terminal is left as it is, so that Ctrl-C has nothing to restore.
+        hideCursor: false,
+        linewrap: true,
         clearOnComplete: true,
         barsize: 24,
       })

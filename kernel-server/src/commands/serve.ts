@@ -56,7 +56,10 @@ async function serve(flags: ServeFlags): Promise<void> {
   const { pino } = await import('pino');
   const { remoteCaptioner, remotePixels } = await import('@dermcap/models/remote');
   const { createServer } = await import('../http/server.js');
-  const logger = pino({ name: 'dermcap', level: flags.logLevel }, pino.destination({ dest: 2, sync: true }));
+  const stderr = pino.destination({ dest: 2, sync: true });
+  // Whoever read the log may be gone before us: that must not keep the server from ending in order.
+  stderr.on('error', () => undefined);
+  const logger = pino({ name: 'dermcap', level: flags.logLevel }, stderr);
   const worker = { niceness: WORKER_NICENESS };
   const pixels = remotePixels(worker);
   const server = await createServer({
