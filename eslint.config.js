@@ -35,6 +35,11 @@ export default ts.config(
     },
   },
   {
+    // JupyterLab's idiom: `namespace CommandIDs` beside the plugins.
+    files: ['extension/**'],
+    rules: { '@typescript-eslint/no-namespace': 'off' },
+  },
+  {
     // Types and their schemas share a name in the contract, as zod's own documentation does it.
     files: ['kernel-server/src/contract/**'],
     rules: { '@typescript-eslint/no-redeclare': 'off' },

@@ -103,7 +103,6 @@ export async function buildTypeScript() {
 export async function buildExtension() {
   const inputs = [
     ...SOURCES,
-    'widgets/style',
     'widgets/package.json',
     'extension/style',
     'extension/schema',
@@ -158,7 +157,7 @@ export async function installPython() {
   );
   const inputs = ['pyproject.toml', 'jupyter-config', '.setup/python', '.setup/extension'];
   await step('link', 'Putting the extension into JupyterLab', inputs, [], async () => {
-    const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
+    const install = ['-m', 'pip', 'install', '-qq', '--disable-pip-version-check'];
     await run(python, [...install, '--no-deps', '--no-build-isolation', '-e', '.']);
     await run(python, ['-m', 'jupyterlab_dermcap.develop']);
   });
