@@ -34,6 +34,8 @@ export function Grid({ model, images, trans, onOpen }: GridProps): React.JSX.Ele
   const columns = Math.max(1, Math.floor((width - 2 * SIDE_PADDING + GAP) / (size + GAP)));
   const activeRow = Math.floor(active / columns);
 
+  // Its functions are called in the same rendering only, and nothing here is memoized by a compiler.
+  // eslint-disable-next-line react-hooks/incompatible-library
   const virtualizer = useVirtualizer({
     count: width > 0 ? Math.ceil(images.total / columns) : 0,
     getScrollElement: () => scroller.current,
@@ -177,8 +179,8 @@ function useWidth(element: React.RefObject<HTMLElement | null>): number {
       // A hidden panel has no width; the columns of before are better than one.
       if (node.clientWidth > 0) setWidth(node.clientWidth);
     });
+    // Calls back at once, too.
     observer.observe(node);
-    setWidth(node.clientWidth);
     return () => observer.disconnect();
   }, [element]);
   return width;

@@ -137,7 +137,8 @@ describe('FolderView', () => {
     vi.stubGlobal(
       'ResizeObserver',
       class {
-        observe = () => undefined;
+        constructor(private readonly callback: (entries: object[]) => void) {}
+        observe = () => this.callback([]);
         unobserve = () => undefined;
         disconnect = () => undefined;
       },

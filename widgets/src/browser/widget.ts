@@ -10,6 +10,11 @@ import { FolderModel } from './model.js';
 import { FolderView } from './panel.js';
 import { folderName } from './toolbar.js';
 
+type LuminoMessage = Parameters<ReactWidget['processMessage']>[0];
+
+/** Lumino runs no shortcut for keys pressed inside an element that has it. */
+const SUPPRESS = 'data-lm-suppress-shortcuts';
+
 export interface FolderPanelOptions {
   client: DermcapClient;
   /** Path below the server's root, `''` for the root itself. */
@@ -34,7 +39,7 @@ export class FolderPanel extends ReactWidget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('DermCap: %1', folderName(folder, trans)));
     // Single letters are this panel's keys, not the notebook's commands.
-    this.node.dataset['lmSuppressShortcuts'] = 'true';
+    this.node.toggleAttribute(SUPPRESS, true);
     this.node.tabIndex = -1;
     this.title.label = folder ? folderName(folder, trans) : trans.__('DermCap');
     this.title.caption = trans.__('DermCap: %1', folder || '/');
@@ -55,6 +60,23 @@ export class FolderPanel extends ReactWidget {
       trans,
       copy: text => Clipboard.copyToSystem(text),
     });
+  }
+
+  /** Lets Ctrl, ⌘ and Alt combinations through to JupyterLab, which looks at the attribute when a key goes down. */
+  handleEvent(event: KeyboardEvent): void {
+    if (!this.node.contains(event.target as Node)) return;
+    this.node.toggleAttribute(SUPPRESS, !(event.ctrlKey || event.metaKey || event.altKey));
+  }
+
+  protected override onAfterAttach(message: LuminoMessage): void {
+    super.onAfterAttach(message);
+    // The window comes before the document, where JupyterLab listens.
+    window.addEventListener('keydown', this, true);
+  }
+
+  protected override onBeforeDetach(message: LuminoMessage): void {
+    window.removeEventListener('keydown', this, true);
+    super.onBeforeDetach(message);
   }
 
   protected override onActivateRequest(): void {
