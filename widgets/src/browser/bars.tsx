@@ -66,7 +66,7 @@ export function RunBar({ model, trans, run }: BarProps & { run: CaptionRun }): R
         <>
           {failures > 0 && (
             <Button small disabled={!model.canCaption} onClick={() => void model.retryFailed()}>
-              {trans._n('Retry %1 failed', 'Retry %1 failed', failures, count(failures))}
+              {trans.__('Retry failed')}
             </Button>
           )}
           {run.remaining.length > 0 && (
@@ -161,5 +161,8 @@ function spokenRun(run: CaptionRun, trans: TranslationBundle): string {
     const tenth = Math.floor((10 * (state.captioned + state.failed)) / Math.max(1, state.total));
     return tenth === 0 ? runTitle(run, trans) : trans.__('%1 percent captioned', tenth * 10);
   }
-  return `${runTitle(run, trans)} ${runDetail(run, trans)}`;
+  if (state?.state === 'done') {
+    return trans.__('The run is finished: %1 of %2 captioned', count(state.captioned), count(state.total));
+  }
+  return `${runTitle(run, trans)}. ${runDetail(run, trans)}`;
 }

@@ -199,7 +199,7 @@ describe('FolderView', () => {
     expect(cell('2.png').title).toContain('2.png is cut off.');
     fireEvent.click(screen.getByRole('button', { name: 'Show the failed images' }));
     expect(screen.getAllByRole('gridcell')).toHaveLength(1);
-    fireEvent.click(screen.getByRole('button', { name: 'Retry 1 failed' }));
+    fireEvent.click(screen.getByRole('button', { name: 'Retry failed' }));
     await waitFor(() => {
       const sent = requests.filter(({ route, body }) => route === 'runs' && body !== null);
       expect(sent.at(-1)!.body).toMatchObject({ images: ['f/2.png'] });
