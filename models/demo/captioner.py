@@ -38,12 +38,12 @@ class TrainCfg:
     num_workers: int = 0
     patience: int = 3
     clip_grad_norm: float = 1.0
-    batch_size_A: int = 64
-    batch_size_B: int = 64
+    batch_size_A: int = 32
+    batch_size_B: int = 32
     lr_A: float = 2e-3
     lr_B: float = 1e-3
-    epochs_A: int = 4
-    epochs_B: int = 6
+    epochs_A: int = 2
+    epochs_B: int = 3
     unfreeze_last_k_layers_A: int = 0
     unfreeze_last_k_layers_B: int = 1
     unfreeze_schedule_B: tuple = (3, 2)  # (from epoch, this many last blocks)
@@ -67,7 +67,7 @@ class TrainCfg:
         "further evaluation is required", "should be considered for", "medical attention", "follow up",
         "consult your doctor", "should be evaluated",
     )
-    amp_enabled: bool = True
+    amp_enabled: bool = False
     global_val_frac: float = 0.04
     global_val_min_per_source: int = 50
     clip_cache_enabled: bool = True

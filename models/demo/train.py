@@ -69,8 +69,11 @@ def cosine(step, total, warmup=0.06):
     return t / warmup if t < warmup else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (t - warmup) / (1 - warmup)))
 
 
-def autocast():
-    return torch.autocast("cpu", torch.bfloat16)
+def fused_gelu(gpt2):
+    """GPT-2's tanh approximation of GELU as one operator instead of eight: the same function, faster in training."""
+    for block in gpt2.transformer.h:
+        block.mlp.act = nn.GELU(approximate="tanh")
+    return gpt2
 
 
 # --- 2. tokenizer -------------------------------------------------------------------------
@@ -166,7 +169,7 @@ def train_tower(folder, data, train_rows, val_rows, epochs, log, batch=64, lr=2e
             labels = torch.from_numpy(data["labels"][rows])
             for group in optimiser.param_groups:
                 group["lr"] = lr * cosine(step, epochs * steps)
-            _, logits, patches = model(x)  # in fp32: at this width it is the faster choice on a CPU
+            _, logits, patches = model(x)
             loss = sum(F.cross_entropy(l, labels[:, i], label_smoothing=0.02) for i, l in enumerate(logits)) / len(logits)
             where = F.binary_cross_entropy_with_logits(patches, maps.flatten(2).transpose(1, 2))
             optimiser.zero_grad()
@@ -197,12 +200,9 @@ def train_tower(folder, data, train_rows, val_rows, epochs, log, batch=64, lr=2e
 
 @torch.no_grad()
 def embed(folder, images) -> torch.Tensor:
-    """Normalised embeddings of every picture and of its mirror image, (N, 2, D), by the tower as it was saved."""
+    """Normalised embeddings (N, D) of every picture, by the tower as it was saved."""
     tower, _ = open_tower(folder)
-    parts = []
-    for part in np.array_split(images, -(-len(images) // 128)):
-        parts.append(torch.stack([F.normalize(tower(normalised(p)), dim=-1) for p in (part, part[:, :, ::-1].copy())], 1))
-    return torch.cat(parts)
+    return torch.cat([F.normalize(tower(normalised(part)), dim=-1) for part in np.array_split(images, -(-len(images) // 64))])
 
 
 # --- 4. GPT-2 -----------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def pretrain_gpt2(path, config, tokenizer, steps, log, batch=48, lr=3e-3):
     """
     torch.manual_seed(43)
     rng = np.random.default_rng(43)
-    gpt2, prefix, eos = GPT2LMHeadModel(config), FindingsPrefix(config.n_embd), config.eos_token_id
+    gpt2, prefix, eos = fused_gelu(GPT2LMHeadModel(config)), FindingsPrefix(config.n_embd), config.eos_token_id
     parameters = list(gpt2.parameters()) + list(prefix.parameters())
     optimiser = torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=0.01)
     prompts = [tokenizer.encode(p).ids for p in (PROMPT_A, PROMPT_B, "", "")]
@@ -264,9 +264,8 @@ def pretrain_gpt2(path, config, tokenizer, steps, log, batch=48, lr=3e-3):
         captions = [metadata_caption(f) if rng.random() < 0.4 else prose_caption(f, rng) for f in findings]
         labels = torch.tensor([[v.index(getattr(f, n)) for n, v in ATTRIBUTES.items()] for f in findings])
         prompt = torch.tensor(prompts[rng.integers(4)], dtype=torch.long).expand(batch, -1)
-        with autocast():
-            context = torch.cat([prefix(labels), gpt2.transformer.wte(prompt)], 1)
-            loss = caption_loss(gpt2, context, encode(tokenizer, captions, eos), count_padding=False)
+        context = torch.cat([prefix(labels), gpt2.transformer.wte(prompt)], 1)
+        loss = caption_loss(gpt2, context, encode(tokenizer, captions, eos), count_padding=False)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -316,9 +315,8 @@ def train_stage(stage, model, cfg, tokenizer, embeddings, captions, train_rows, 
     rng = np.random.default_rng(cfg.seed)
     steps, best, optimiser = len(train_rows) // batch, math.inf, None
 
-    def loss_of(rows, mirrored):
-        x = embeddings[rows, mirrored]
-        context = model.inputs(x, prompt_ids.expand(len(rows), -1))
+    def loss_of(rows):
+        context = model.inputs(embeddings[rows], prompt_ids.expand(len(rows), -1))
         return caption_loss(model.gpt2, context, encode(tokenizer, [captions[r] for r in rows], eos), smoothing)
 
     for epoch in range(1, epochs + 1):
@@ -338,17 +336,18 @@ def train_stage(stage, model, cfg, tokenizer, embeddings, captions, train_rows, 
             rows = order[k * batch : (k + 1) * batch]
             for group in optimiser.param_groups:
                 group["lr"] = lr * cosine((epoch - 1) * steps + k, epochs * steps)
-            with autocast():
-                loss = loss_of(rows, rng.integers(2, size=len(rows)))
+            loss = loss_of(rows)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, cfg.clip_grad_norm)
             optimiser.step()
             total += loss.item()
+            if (k + 1) % 60 == 0:
+                log(f"stage {stage} step {k + 1}/{steps}: loss {total / (k + 1):.4f}")
         model.eval()
         with torch.no_grad():
             parts = np.array_split(val_rows, -(-len(val_rows) // 64))
-            val = sum(loss_of(p, np.zeros(len(p), int)).item() * len(p) for p in parts) / len(val_rows)
+            val = sum(loss_of(p).item() * len(p) for p in parts) / len(val_rows)
         log(f"stage {stage} epoch {epoch}/{epochs}: train loss {total / steps:.4f}, val loss {val:.4f}")
         if val < best:
             best = val
@@ -381,8 +380,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "release")
     parser.add_argument("--pictures", type=int, default=12000)
-    parser.add_argument("--tower-epochs", type=int, default=10)
-    parser.add_argument("--gpt2-steps", type=int, default=600)
+    parser.add_argument("--tower-epochs", type=int, default=4)
+    parser.add_argument("--gpt2-steps", type=int, default=350)
     args = parser.parse_args()
     torch.set_num_threads(1)  # layers this small gain nothing from a second; the two trunks train side by side instead
     WORK.mkdir(exist_ok=True)
@@ -422,7 +421,7 @@ def main():
 
     embeddings = embed(args.out / "clip", data["images"])
     log("embeddings cached")
-    gpt2 = GPT2LMHeadModel(config)
+    gpt2 = fused_gelu(GPT2LMHeadModel(config))
     gpt2.load_state_dict(torch.load(WORK / "gpt2.pt", weights_only=True))
     torch.manual_seed(cfg.seed)
     model = Captioner(gpt2, EMBED_DIM, cfg)
