@@ -5,7 +5,7 @@
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/open.js';
-import type { PickleValue } from '../checkpoint/pickle.js';
+import type { PickleValue } from '../checkpoint/values.js';
 import { isTensorView } from '../checkpoint/read.js';
 import { DermcapError } from '../errors.js';
 import { captionerArchitecture } from './captioner.js';

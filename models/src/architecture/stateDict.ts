@@ -3,7 +3,7 @@
  * configuration stored with it.
  */
 import type { Checkpoint } from '../checkpoint/open.js';
-import type { PickleValue } from '../checkpoint/pickle.js';
+import type { PickleValue } from '../checkpoint/values.js';
 import { isTensorView } from '../checkpoint/read.js';
 import type { TensorView } from '../checkpoint/tensor.js';
 import { DermcapError } from '../errors.js';
