@@ -25,8 +25,7 @@ main(async () => {
     '-m',
     'jupyterlab',
     `--ServerApp.root_dir=${folder}`,
-    // Opens the panel on the root folder; the extension takes the parameter off the address.
-    '--LabApp.default_url=/lab?dermcap=',
+    '--DermcapApp.open_folder=.',
     ...(values.port === undefined ? [] : [`--ServerApp.port=${values.port}`]),
     ...(values['no-browser'] ? ['--no-browser'] : []),
     // As root, in a container, Jupyter wants to be told that this is meant.

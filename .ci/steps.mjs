@@ -148,7 +148,7 @@ export async function installPython() {
         '-m',
         'pip',
         'install',
-        '--quiet',
+        '-qq',
         '--disable-pip-version-check',
         '-r',
         '.ci/requirements.lock.txt',

@@ -31,6 +31,10 @@ class DermcapApp(ExtensionApp):
         config=True
     )
 
+    open_folder = Unicode(
+        "", help="Folder below the server's root that JupyterLab opens in DermCap when it starts; '.' for the root."
+    ).tag(config=True)
+
     @default("node_path")
     def _default_node_path(self) -> str:
         return default_node()
@@ -49,6 +53,11 @@ class DermcapApp(ExtensionApp):
             arguments=self.server_args,
             start_timeout_s=self.start_timeout,
         )
+
+        if self.open_folder:
+            # JupyterLab hands this to the page, where the extension reads it.
+            page_config = self.serverapp.web_app.settings.setdefault("page_config_data", {})
+            page_config["dermcapOpenFolder"] = self.open_folder
 
     def initialize_handlers(self) -> None:
         """Everything under ``dermcap/api/`` goes to the server."""
