@@ -20,6 +20,8 @@ from jupyterlab_dermcap.errors import DermcapError
 from jupyterlab_dermcap.serverlog import read_line
 from jupyterlab_dermcap.supervisor import CRASH_WINDOW_S, MAX_SOCKET_PATH_BYTES, Supervisor, make_socket_folder
 
+ENDED = "DermCap server was ended by signal 9"
+
 
 def test_concurrent_first_requests_start_one_server(start_jupyter: StartJupyter, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
@@ -70,7 +72,7 @@ def test_starts_again_after_a_kill(start_jupyter: StartJupyter) -> None:
     assert second != first and is_running(second) and not is_running(first)
     assert not old_folder.exists()
     assert len(jupyter.socket_folders()) == 1
-    assert "DermCap server was ended by signal 9" in jupyter.log()
+    assert ENDED in jupyter.log()
     assert kill(jupyter) == second
     assert jupyter.post("study", b"x" * 300_000).json["body"] == "x" * 300_000
 
@@ -90,9 +92,11 @@ def test_an_answer_cut_short_does_not_pass_for_a_whole_one(start_jupyter: StartJ
     assert response.status == 200
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         response.read()
+    wait_until(lambda: jupyter.log().count(ENDED) == 1, "Jupyter does not notice")
     silent = jupyter.get("die-silent")
     assert silent.status == 502
     assert silent.error["code"] == "server-gone"
+    wait_until(lambda: jupyter.log().count(ENDED) == 2, "Jupyter does not notice")
     assert jupyter.get("x").status == 200
 
 
