@@ -1,11 +1,12 @@
 /**
- * Image files to RGB, as `PIL.Image.open(path).convert('RGB')` gives them: no rotation, no colour management,
- * alpha dropped. Decoding is sharp's (libvips); what it would convert by colour profiles, we take raw.
+ * Image files to RGB, as `PIL.Image.open(path).convert('RGB')` gives them: no colour management, alpha dropped,
+ * turned only if asked. Decoding is sharp's (libvips); what it would convert in another way, we take raw.
  */
-import { open, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import sharp from 'sharp';
 import type { Metadata } from 'sharp';
 import { DermcapError } from '../errors.js';
+import { recogniseFormat } from './format.js';
 
 export interface RgbImage {
   readonly width: number;
@@ -14,64 +15,152 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
+export interface DecodeOptions {
+  /** Turn the image as its EXIF orientation says. The reference does not. */
+  autoOrient?: boolean;
+}
+
 /** Pillow refuses images of more than twice its MAX_IMAGE_PIXELS as decompression bombs (CWE-409). */
 const MAX_PIXELS = 2 * 89_478_485;
+/** An uncompressed 16-bit RGBA image of MAX_PIXELS is 1.4 GB (CWE-770). */
+const MAX_BYTES = 1.5e9;
 
-/** @throws DermcapError `image-*` naming the file and the reason */
-export async function decodeImage(path: string, options: { autoOrient?: boolean } = {}): Promise<RgbImage> {
-  await checkFile(path);
-  const read = () => sharp(path, { failOn: 'truncated', limitInputPixels: false, ignoreIcc: true, sequentialRead: true });
-  let meta: Metadata;
-  try {
-    meta = await read().metadata();
-  } catch (cause) {
-    throw new DermcapError('image-unreadable', `${path} is not an image that can be read: ${reason(cause)}`, {
-      hint: 'JPEG, PNG, WebP, TIFF and GIF are read.',
-      cause,
+const READ = 'JPEG, PNG, WebP, TIFF and GIF are read.';
+
+/**
+ * @throws DermcapError naming the file: `image-missing`, `image-empty`, `image-unreadable` (not an image),
+ * `image-unsupported` (an image of another kind), `image-truncated` (incomplete or damaged), `image-too-large`
+ */
+export async function decodeImage(path: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const bytes = await readImageFile(path);
+  const format = recogniseFormat(bytes);
+  if (format === undefined)
+    throw new DermcapError('image-unreadable', `${path} is not an image, whatever its name says.`, {
+      hint: READ,
     });
-  }
-  if (meta.width * meta.height > MAX_PIXELS)
-    throw new DermcapError('image-too-large', `${path} has ${meta.width} × ${meta.height} pixels; the limit is ${MAX_PIXELS}.`, {
-      hint: 'A file this large is refused before it is decoded: shrink it first.',
+  if (!format.supported)
+    throw new DermcapError('image-unsupported', `${path} is a ${format.name} file, which is not read.`, {
+      hint: READ,
     });
   try {
-    let image = read();
-    if (options.autoOrient) image = image.autoOrient();
-    if (meta.space === 'cmyk') image = image.pipelineColourspace('cmyk').toColourspace('cmyk');
-    const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, data: toRgb(data, info.channels, meta.space === 'cmyk') };
+    const meta = await open(bytes).metadata();
+    checkKind(path, meta);
+    return await decode(bytes, meta, options);
   } catch (cause) {
-    throw new DermcapError('image-truncated', `${path} is incomplete or damaged: ${reason(cause)}`, {
+    if (cause instanceof DermcapError) throw cause;
+    throw new DermcapError('image-truncated', `${path} is incomplete or damaged${reason(cause)}.`, {
       hint: 'Copy or download the image again.',
       cause,
     });
   }
 }
 
-async function checkFile(path: string): Promise<void> {
+/** Read here and not by libvips, which remembers files by name and would show one that has changed since. */
+async function readImageFile(path: string): Promise<Buffer> {
+  const missing = (why: string, cause?: unknown) =>
+    new DermcapError('image-missing', `${path} ${why}.`, { cause });
   const status = await stat(path).catch(cause => {
-    throw new DermcapError('image-missing', `${path} does not exist or cannot be read.`, { cause });
+    throw missing('does not exist or cannot be reached', cause);
   });
-  if (!status.isFile()) throw new DermcapError('image-missing', `${path} is not a file.`);
+  if (!status.isFile()) throw missing('is not a file');
   if (status.size === 0) throw new DermcapError('image-empty', `${path} is empty.`);
-  const handle = await open(path).catch(cause => {
-    throw new DermcapError('image-missing', `${path} cannot be opened.`, { cause });
+  if (status.size > MAX_BYTES) throw tooLarge(path, `${status.size} bytes; the limit is ${MAX_BYTES}`);
+  return readFile(path).catch(cause => {
+    throw missing('cannot be opened', cause);
   });
-  await handle.close();
 }
 
-function toRgb(data: Buffer, channels: number, cmyk: boolean): Uint8Array {
+/** failOn 'error' refuses what Pillow refuses; 'warning' also what is merely odd. */
+function open(bytes: Buffer, failOn: 'error' | 'warning' = 'error') {
+  return sharp(bytes, { failOn, limitInputPixels: false, ignoreIcc: true, sequentialRead: true });
+}
+
+function checkKind(path: string, { width, height, depth, space }: Metadata): void {
+  if (width * height > MAX_PIXELS)
+    throw tooLarge(path, `${width} × ${height} pixels; the limit is ${MAX_PIXELS}`);
+  const deep = depth === 'ushort';
+  const read =
+    space === 'srgb' ||
+    space === 'b-w' ||
+    (deep ? space === 'rgb16' || space === 'grey16' : space === 'cmyk');
+  if (!read || !(deep || depth === 'uchar'))
+    throw new DermcapError(
+      'image-unsupported',
+      `${path} holds pixels of a kind that is not read: ${space}, ${depth}.`,
+      {
+        hint: 'Save it as RGB or grey with 8 bits a channel.',
+      },
+    );
+}
+
+async function decode(bytes: Buffer, meta: Metadata, { autoOrient }: DecodeOptions): Promise<RgbImage> {
+  const { space, format, channels } = meta;
+  const deepGrey = space === 'grey16' && channels === 1;
+  const pixels = (failOn: 'error' | 'warning') => {
+    let image = open(bytes, failOn);
+    // Pillow turns TIFF while it loads it.
+    if (autoOrient || format === 'tiff') image = image.autoOrient();
+    if (space === 'cmyk') image = image.pipelineColourspace('cmyk').toColourspace('cmyk');
+    if (deepGrey) image = image.toColourspace('grey16');
+    return image.raw({ depth: deepGrey ? 'ushort' : 'uchar' }).toBuffer({ resolveWithObject: true });
+  };
+  const { data, info } = await (format === 'jpeg' ? completeJpeg(pixels) : pixels('error'));
+  return { width: info.width, height: info.height, data: toRgb(data, info.channels, space) };
+}
+
+/**
+ * libjpeg fills what is missing inside of a scan with grey and only warns, in the same way as it warns of oddities
+ * that cost no pixel: refuse the first, read the others.
+ */
+async function completeJpeg<T>(pixels: (failOn: 'error' | 'warning') => Promise<T>): Promise<T> {
+  try {
+    return await pixels('warning');
+  } catch (cause) {
+    if (/premature end/.test(String(cause))) throw cause;
+    return pixels('error');
+  }
+}
+
+function toRgb(data: Buffer, channels: number, space: Metadata['space']): Uint8Array {
+  if (space === 'cmyk') return fromCmyk(data, channels);
+  if (space === 'grey16' && channels === 1) return fromDeepGrey(data);
   if (channels === 3) return data;
-  const pixels = data.length / channels;
-  const rgb = new Uint8Array(3 * pixels);
-  for (let i = 0; i < pixels; i++)
-    for (let c = 0; c < 3; c++) {
-      const value = data[i * channels + (channels < 3 ? 0 : c)]!;
-      rgb[3 * i + c] = cmyk ? Math.round(((255 - value) * (255 - data[i * channels + 3]!)) / 255) : value;
-    }
+  const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
+  const rgb = new Uint8Array((data.length / channels) * 3);
+  for (let from = 0, to = 0; from < data.length; from += channels, to += 3) {
+    rgb[to] = data[from]!;
+    rgb[to + 1] = data[from + green]!;
+    rgb[to + 2] = data[from + blue]!;
+  }
   return rgb;
 }
 
+/** Pillow's CMYK to RGB: no inks' profile, (1 − ink)(1 − black). */
+function fromCmyk(data: Buffer, channels: number): Uint8Array {
+  const rgb = new Uint8Array((data.length / channels) * 3);
+  for (let from = 0, to = 0; from < data.length; from += channels, to += 3)
+    for (let c = 0; c < 3; c++)
+      rgb[to + c] = Math.round(((255 - data[from + c]!) * (255 - data[from + 3]!)) / 255);
+  return rgb;
+}
+
+/** Pillow cuts 16-bit grey at 255 instead of scaling it. Nearly white, but what the reference feeds its model. */
+function fromDeepGrey(data: Buffer): Uint8Array {
+  const grey = new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
+  const rgb = new Uint8Array(grey.length * 3);
+  for (let i = 0; i < grey.length; i++) rgb.fill(Math.min(grey[i]!, 255), 3 * i, 3 * i + 3);
+  return rgb;
+}
+
+function tooLarge(path: string, size: string): DermcapError {
+  return new DermcapError('image-too-large', `${path} has ${size}.`, {
+    hint: 'A file this large is refused before it is decoded: shrink it first.',
+  });
+}
+
+/** The decoder's last word, without the names of its functions. */
 function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  const lines = cause instanceof Error ? cause.message.split('\n') : [];
+  const last = lines.at(-1)?.replace(/^.*: /, '') ?? '';
+  return last === '' || /unknown error|corrupt header/i.test(last) ? '' : `: ${last}`;
 }

@@ -1,6 +1,6 @@
 /** RGB images to what the vision tower takes, in two deterministic modes. */
 import { decodeImage } from './decode.js';
-import type { RgbImage } from './decode.js';
+import type { DecodeOptions, RgbImage } from './decode.js';
 import { resizeBicubic } from './resize.js';
 
 /**
@@ -19,8 +19,12 @@ export interface InputSpec {
 
 /** @returns [3, size, size] row-major fp32, normalised */
 export function preprocess(image: RgbImage, mode: PreprocessMode, spec: InputSpec): Float32Array {
-  const { size } = spec;
-  return normalise(mode === 'train-centre' ? trainCentre(image, size) : openclipEval(image, size), spec);
+  return normalise(resizeForTower(image, mode, spec.size), spec);
+}
+
+/** The 8-bit image that is normalised: what torchvision's transforms give before `ToTensor`. */
+export function resizeForTower(image: RgbImage, mode: PreprocessMode, size: number): RgbImage {
+  return mode === 'train-centre' ? trainCentre(image, size) : openclipEval(image, size);
 }
 
 /** Decodes and preprocesses one file. @throws DermcapError as `decodeImage` */
@@ -28,7 +32,7 @@ export async function loadPixels(
   path: string,
   mode: PreprocessMode,
   spec: InputSpec,
-  options: { autoOrient?: boolean } = {},
+  options: DecodeOptions = {},
 ): Promise<Float32Array> {
   return preprocess(await decodeImage(path, options), mode, spec);
 }
@@ -38,27 +42,20 @@ function trainCentre(image: RgbImage, size: number): RgbImage {
   const aspect = width / height;
   if (aspect < 3 / 4) height = roundHalfEven(width / (3 / 4));
   else if (aspect > 4 / 3) width = roundHalfEven(height * (4 / 3));
-  const top = Math.floor((image.height - height) / 2);
   const left = Math.floor((image.width - width) / 2);
-  const cut = crop(image, left, top, width, height);
-  return resizeBicubic(cut, { left: 0, top: 0, right: width, bottom: height }, size, size);
+  const top = Math.floor((image.height - height) / 2);
+  return resizeBicubic(image, { left, top, width, height }, size, size);
 }
 
 function openclipEval(image: RgbImage, size: number): RgbImage {
-  const { width, height } = image;
-  const [w, h] = width <= height ? [size, Math.trunc((size * height) / width)] : [Math.trunc((size * width) / height), size];
-  const resized = resizeBicubic(image, { left: 0, top: 0, right: width, bottom: height }, w, h);
-  return crop(resized, roundHalfEven((w - size) / 2), roundHalfEven((h - size) / 2), size, size);
-}
-
-function crop(image: RgbImage, left: number, top: number, width: number, height: number): RgbImage {
-  if (width === image.width && height === image.height) return image;
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    const from = ((top + y) * image.width + left) * 3;
-    data.set(image.data.subarray(from, from + width * 3), y * width * 3);
-  }
-  return { width, height, data };
+  const whole = { left: 0, top: 0, width: image.width, height: image.height };
+  let [width, height] = [size, size];
+  if (image.width <= image.height) height = Math.trunc((size * image.height) / image.width);
+  else width = Math.trunc((size * image.width) / image.height);
+  // A strip of 1 × 2,000 pixels would grow to 400 MB: only the centre is computed.
+  const left = roundHalfEven((width - size) / 2);
+  const top = roundHalfEven((height - size) / 2);
+  return resizeBicubic(image, whole, width, height, { left, top, width: size, height: size });
 }
 
 /** Python's `round`. */

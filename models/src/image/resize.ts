@@ -1,51 +1,80 @@
 /**
- * Pillow's resampling, bit for bit: two passes (horizontal, then vertical) over 8-bit pixels with fixed-point
- * coefficients, antialiased when shrinking. Source of the arithmetic: Pillow, src/libImaging/Resample.c.
+ * Pillow's resampling, bit for bit: two passes over 8-bit pixels with fixed-point coefficients, antialiased when
+ * shrinking. Source of the arithmetic: Pillow 13, src/libImaging/Resample.c. Which pass comes first is visible in
+ * the pixels, since what lies between them is rounded: docs/decisions/003-pillow-13-order-of-passes.md.
  */
 import type { RgbImage } from './decode.js';
 
 /** Fractional bits of a coefficient: 32 − 8 (pixel) − 2 (headroom). */
 const PRECISION_BITS = 22;
+const HALF = 1 << (PRECISION_BITS - 1);
 /** Pillow's bicubic. */
 const A = -0.5;
 const SUPPORT = 2;
 
-export interface Box {
-  left: number;
-  top: number;
-  right: number;
-  bottom: number;
+export interface Rectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
 }
 
-interface Coefficients {
-  /** First source pixel and number of source pixels of every output pixel. */
-  bounds: Int32Array;
+/** Pixels of `data` from byte `start`, `stride` bytes a row. */
+interface Plane {
+  readonly data: Uint8Array;
+  readonly start: number;
+  readonly stride: number;
+}
+
+/** What each output pixel of one axis is summed from. */
+interface Taps {
+  /** Number of output pixels. */
+  readonly outputs: number;
+  /** First source pixel and number of source pixels, per output pixel. */
+  readonly bounds: Int32Array;
   /** `size` coefficients per output pixel. */
-  values: Int32Array;
-  size: number;
+  readonly weights: Int32Array;
+  readonly size: number;
+  /** The source pixels that any output pixel needs: `first` up to and without `end`. */
+  readonly first: number;
+  readonly end: number;
 }
 
-/** Bicubic resize of a part of an image, as Pillow 13 does it. */
-export function resizeBicubic(image: RgbImage, box: Box, width: number, height: number): RgbImage {
-  const horizontal = coefficients(image.width, box.left, box.right, width);
-  const vertical = coefficients(image.height, box.top, box.bottom, height);
-  const needsHorizontal = width !== image.width || box.left !== 0 || box.right !== image.width;
-  const needsVertical = height !== image.height || box.top !== 0 || box.bottom !== image.height;
-  // Pillow ≥ 13 begins with the pass that takes away much more; rounding between the passes makes this visible.
-  const removed = image.height - height;
-  const verticalFirst = removed > 0 && removed > 2 * (image.width - width);
-  if (verticalFirst) {
-    let { data } = image;
-    if (needsVertical) data = resampleColumns(data, image.width, 0, image.width, height, vertical);
-    if (needsHorizontal) data = resampleRows(data, image.width, 0, height, width, horizontal);
-    return { width, height, data };
+/**
+ * Bicubic resize of the part `source` of an image to width × height, as Pillow's `image.crop(…).resize(…)`.
+ * Only `window` of the result is computed and returned: all of it unless given.
+ */
+export function resizeBicubic(
+  image: RgbImage,
+  source: Rectangle,
+  width: number,
+  height: number,
+  window: Rectangle = { left: 0, top: 0, width, height },
+): RgbImage {
+  const horizontal = bicubicTaps(source.width, width, window.left, window.width);
+  const vertical = bicubicTaps(source.height, height, window.top, window.height);
+  const stride = image.width * 3;
+  const start = source.top * stride + source.left * 3;
+  const result = (data: Uint8Array) => ({ width: window.width, height: window.height, data });
+
+  const removedRows = source.height - height;
+  const removedColumns = source.width - width;
+  if (removedRows > 0 && removedRows > 2 * removedColumns) {
+    const columns = horizontal.end - horizontal.first;
+    const part = { data: image.data, start: start + horizontal.first * 3, stride };
+    const between = resampleColumns(part, columns, vertical);
+    const rest = { data: between, start: -horizontal.first * 3, stride: columns * 3 };
+    return result(resampleRows(rest, vertical.outputs, horizontal));
   }
-  const last = vertical.bounds[2 * (height - 1)]! + vertical.bounds[2 * (height - 1) + 1]!;
-  const first = needsHorizontal ? vertical.bounds[0]! : 0;
-  let { data } = image;
-  if (needsHorizontal) data = resampleRows(data, image.width, first, last, width, horizontal);
-  if (needsVertical) data = resampleColumns(data, width, first, width, height, vertical);
-  return { width, height, data };
+  const rows = vertical.end - vertical.first;
+  const part = { data: image.data, start: start + vertical.first * stride, stride };
+  const between = resampleRows(part, rows, horizontal);
+  const rest = {
+    data: between,
+    start: -vertical.first * horizontal.outputs * 3,
+    stride: horizontal.outputs * 3,
+  };
+  return result(resampleColumns(rest, horizontal.outputs, vertical));
 }
 
 function cubic(x: number): number {
@@ -55,88 +84,85 @@ function cubic(x: number): number {
   return 0;
 }
 
-function coefficients(inputSize: number, from: number, to: number, outputSize: number): Coefficients {
-  const scale = (to - from) / outputSize;
+/** For the output pixels `from` … `from + outputs` of one axis. */
+function bicubicTaps(inputSize: number, outputSize: number, from: number, outputs: number): Taps {
+  const scale = inputSize / outputSize;
   const filterScale = Math.max(scale, 1);
   const support = SUPPORT * filterScale;
   const size = Math.ceil(support) * 2 + 1;
-  const bounds = new Int32Array(2 * outputSize);
-  const values = new Int32Array(outputSize * size);
-  const weights = new Float64Array(size);
+  const bounds = new Int32Array(2 * outputs);
+  const weights = new Int32Array(outputs * size);
+  const exact = new Float64Array(size);
   const inverse = 1 / filterScale;
-  for (let x = 0; x < outputSize; x++) {
-    const centre = from + (x + 0.5) * scale;
+  let [first, end] = [inputSize, 0];
+  for (let x = 0; x < outputs; x++) {
+    const centre = (from + x + 0.5) * scale;
     const start = Math.max(0, Math.trunc(centre - support + 0.5));
     const count = Math.min(inputSize, Math.trunc(centre + support + 0.5)) - start;
     let sum = 0;
     for (let i = 0; i < count; i++) {
-      weights[i] = cubic((i + start - centre + 0.5) * inverse);
-      sum += weights[i]!;
+      exact[i] = cubic((i + start - centre + 0.5) * inverse);
+      sum += exact[i]!;
     }
     for (let i = 0; i < count; i++) {
-      const weight = sum === 0 ? weights[i]! : weights[i]! / sum;
-      values[x * size + i] = Math.trunc(weight * (1 << PRECISION_BITS) + (weight < 0 ? -0.5 : 0.5));
+      const weight = sum === 0 ? exact[i]! : exact[i]! / sum;
+      weights[x * size + i] = Math.trunc(weight * (1 << PRECISION_BITS) + (weight < 0 ? -0.5 : 0.5));
     }
     bounds[2 * x] = start;
     bounds[2 * x + 1] = count;
+    first = Math.min(first, start);
+    end = Math.max(end, start + count);
   }
-  return { bounds, values, size };
+  return { outputs, bounds, weights, size, first, end };
 }
-
-const HALF = 1 << (PRECISION_BITS - 1);
 
 function clip(sum: number): number {
   const value = sum >> PRECISION_BITS;
   return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-function resampleRows(
-  data: Uint8Array,
-  inputWidth: number,
-  first: number,
-  last: number,
-  width: number,
-  { bounds, values, size }: Coefficients,
-): Uint8Array {
-  const result = new Uint8Array((last - first) * width * 3);
-  for (let y = first; y < last; y++) {
-    const row = y * inputWidth * 3;
-    let out = (y - first) * width * 3;
-    for (let x = 0; x < width; x++, out += 3) {
-      const count = bounds[2 * x + 1]!;
+/** @returns [rows, taps.outputs, 3]. int32 throughout, as in Pillow: the headroom keeps the sums inside. */
+function resampleRows({ data, start, stride }: Plane, rows: number, taps: Taps): Uint8Array {
+  const { outputs, bounds, weights, size } = taps;
+  const result = new Uint8Array(rows * outputs * 3);
+  let out = 0;
+  for (let y = 0; y < rows; y++) {
+    const row = start + y * stride;
+    for (let x = 0; x < outputs; x++) {
       let at = row + bounds[2 * x]! * 3;
-      let [r, g, b] = [HALF, HALF, HALF];
-      for (let i = 0, k = x * size; i < count; i++, k++, at += 3) {
-        const value = values[k]!;
-        r += data[at]! * value;
-        g += data[at + 1]! * value;
-        b += data[at + 2]! * value;
+      const end = at + bounds[2 * x + 1]! * 3;
+      let r = HALF;
+      let g = HALF;
+      let b = HALF;
+      for (let k = x * size; at < end; k++, at += 3) {
+        const weight = weights[k]!;
+        r = (r + Math.imul(data[at]!, weight)) | 0;
+        g = (g + Math.imul(data[at + 1]!, weight)) | 0;
+        b = (b + Math.imul(data[at + 2]!, weight)) | 0;
       }
-      result[out] = clip(r);
-      result[out + 1] = clip(g);
-      result[out + 2] = clip(b);
+      result[out++] = clip(r);
+      result[out++] = clip(g);
+      result[out++] = clip(b);
     }
   }
   return result;
 }
 
-function resampleColumns(
-  data: Uint8Array,
-  stride: number,
-  from: number,
-  width: number,
-  height: number,
-  { bounds, values, size }: Coefficients,
-): Uint8Array {
-  const result = new Uint8Array(height * width * 3);
-  for (let y = 0; y < height; y++) {
-    const start = bounds[2 * y]! - from;
+/** @returns [taps.outputs, columns, 3]. Sums whole rows at a time: memory is read in its order. */
+function resampleColumns({ data, start, stride }: Plane, columns: number, taps: Taps): Uint8Array {
+  const { outputs, bounds, weights, size } = taps;
+  const values = columns * 3;
+  const result = new Uint8Array(outputs * values);
+  const sums = new Int32Array(values);
+  for (let y = 0; y < outputs; y++) {
+    sums.fill(HALF);
     const count = bounds[2 * y + 1]!;
-    for (let x = 0; x < width * 3; x++) {
-      let sum = HALF;
-      for (let i = 0; i < count; i++) sum += data[(start + i) * stride * 3 + x]! * values[y * size + i]!;
-      result[y * width * 3 + x] = clip(sum);
+    for (let i = 0; i < count; i++) {
+      const row = start + (bounds[2 * y]! + i) * stride;
+      const weight = weights[y * size + i]!;
+      for (let x = 0; x < values; x++) sums[x] = (sums[x]! + Math.imul(data[row + x]!, weight)) | 0;
     }
+    for (let x = 0; x < values; x++) result[y * values + x] = clip(sums[x]!);
   }
   return result;
 }
