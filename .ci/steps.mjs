@@ -144,6 +144,8 @@ export async function installPython() {
     [`.venv/${bin}/jupyter${windows ? '.exe' : ''}`],
     async () => {
       if (!existsSync(python)) await run(await systemPython(), ['-m', 'venv', venv]);
+      // Scripts that JupyterLab brings are CommonJS; without this, ours above would make them modules.
+      await writeFile(join(venv, 'package.json'), '{ "type": "commonjs" }\n');
       await run(python, [
         '-m',
         'pip',

@@ -41,6 +41,7 @@ export async function startLab(study: string): Promise<Lab> {
     `--ServerApp.port=${port}`,
     '--ServerApp.port_retries=0',
     `--ServerApp.root_dir=${folder}`,
+    '--LabApp.news_url=None',
     `--LabApp.workspaces_dir=${join(home, 'workspaces')}`,
     `--LabApp.user_settings_dir=${join(home, 'settings')}`,
   ];
