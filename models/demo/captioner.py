@@ -4,6 +4,7 @@ import json
 import pathlib
 from dataclasses import dataclass
 
+import optional_torchvision  # noqa: F401  (first)
 import torch
 from torch import nn
 from torch.nn import functional as F

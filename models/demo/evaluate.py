@@ -13,7 +13,6 @@ import re
 import time
 
 import numpy as np
-import train  # first: it makes open_clip importable where torchvision does not fit torch  # noqa: F401
 import torch
 from PIL import Image
 from tokenizers import Tokenizer

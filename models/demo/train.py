@@ -17,22 +17,12 @@ import json
 import math
 import multiprocessing
 import pathlib
-import sys
 import time
-import types
 from dataclasses import asdict
 
 import numpy as np
 
-# Wheels of torch and torchvision for different platforms do not always fit; the tower needs
-# none of torchvision's compiled operators.
-try:
-    import torchvision  # noqa: F401
-except Exception:
-    for name in [m for m in sys.modules if m.startswith("torchvision")]:
-        del sys.modules[name]
-    sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
-
+import optional_torchvision  # noqa: F401  (first)
 import torch
 from open_clip.timm_model import TimmModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
