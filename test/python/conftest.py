@@ -94,7 +94,11 @@ class Jupyter:
                     **environment,
                 },
             )
-        wait_until(self._answers, f"Jupyter did not start:\n{self.log()}")
+        try:
+            wait_until(self._answers, "Jupyter did not start")
+        except BaseException:
+            self.process.kill()
+            raise
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log()
@@ -189,8 +193,8 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     folder = tmp_path_factory.mktemp("lab")
     lab = Jupyter(folder, "--ServerApp.log_level=DEBUG", module="jupyterlab", DERMCAP_SERVER=str(SERVERS / "echo.mjs"))
     yield lab
-    assert "DermCap server stopped" not in lab.log(), lab.log()
     lab.end()
+    assert "DermCap server stopped" not in lab.log(), lab.log()
 
 
 def wait_until(condition: Callable[[], Any], otherwise: str, timeout_s: float = TIMEOUT_S) -> None:

@@ -50,7 +50,9 @@ def test_the_server_serves_nothing_outside_jupyters_root(dermcap: Jupyter) -> No
 
 def test_the_server_ends_with_a_killed_jupyter(tmp_path: Path) -> None:
     jupyter = Jupyter(tmp_path, *DERMCAP_ALONE, DERMCAP_CACHE=str(tmp_path / "cache"))
-    pid = jupyter.server_pid()
-    jupyter.process.kill()
-    jupyter.process.wait()
+    try:
+        pid = jupyter.server_pid()
+    finally:
+        jupyter.process.kill()
+        jupyter.process.wait()
     wait_until(lambda: not is_running(pid), "the server outlived Jupyter", timeout_s=10)
