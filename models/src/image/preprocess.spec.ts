@@ -1,0 +1,173 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { decodeImage } from './decode.js';
+import type { RgbImage } from './decode.js';
+import { imagePath, readGoldens, sha256 } from './testGoldens.js';
+import { loadPixels, preprocess, resizeForTower } from './preprocess.js';
+import type { InputSpec, PreprocessMode } from './preprocess.js';
+import { resizeBicubic } from './resize.js';
+
+const { images, mean, std } = readGoldens();
+const MODES: PreprocessMode[] = ['train-centre', 'openclip-eval'];
+const spec = (size: number): InputSpec => ({ size, mean, std });
+
+describe('resizes to the same pixels as Pillow', () => {
+  it.each(Object.entries(images))('%s', async (name, golden) => {
+    const image = await decodeImage(imagePath(name));
+    for (const mode of MODES)
+      for (const [size, expected] of Object.entries(golden.resized[mode]!))
+        expect(`${mode} ${size} ${sha256(resizeForTower(image, mode, Number(size)).data)}`).toBe(
+          `${mode} ${size} ${expected}`,
+        );
+  });
+});
+
+it.each(Object.entries(images))('normalises %s in fp32 to the last bit', async (name, { normalised }) => {
+  const pixels = await loadPixels(imagePath(name), 'train-centre', spec(224));
+  expect(pixels).toHaveLength(3 * 224 * 224);
+  for (const [at, value] of Object.entries(normalised)) expect(pixels[Number(at)]).toBe(value);
+});
+
+const byte = fc.integer({ min: 0, max: 255 });
+const side = fc.integer({ min: 1, max: 60 });
+const image: fc.Arbitrary<RgbImage> = fc
+  .tuple(side, side, fc.integer())
+  .map(([width, height, seed]) => ({ width, height, data: noise(3 * width * height, seed) }));
+
+/** Reproducible bytes (a linear congruential generator). */
+function noise(length: number, seed: number): Uint8Array {
+  let state = seed >>> 0;
+  return Uint8Array.from({ length }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state >>> 24;
+  });
+}
+
+function whole({ width, height }: RgbImage) {
+  return { left: 0, top: 0, width, height };
+}
+
+describe('for any image', () => {
+  it('keeps a plain colour plain', () => {
+    fc.assert(
+      fc.property(
+        side,
+        side,
+        side,
+        side,
+        fc.tuple(byte, byte, byte),
+        (width, height, toWidth, toHeight, colour) => {
+          const plain = {
+            width,
+            height,
+            data: Uint8Array.from({ length: 3 * width * height }, (_, i) => colour[i % 3]!),
+          };
+          const resized = resizeBicubic(plain, whole(plain), toWidth, toHeight);
+          expect(resized.data.every((value, i) => value === colour[i % 3])).toBe(true);
+          expect(resized.data).toHaveLength(3 * toWidth * toHeight);
+        },
+      ),
+    );
+  });
+
+  it('leaves an image of the wanted size as it is', () => {
+    fc.assert(
+      fc.property(image, picture => {
+        const same = resizeBicubic(picture, whole(picture), picture.width, picture.height);
+        expect(same.data).toEqual(picture.data);
+      }),
+    );
+  });
+
+  it('computes a window as it is in the whole', () => {
+    const window = fc.tuple(
+      fc.nat(20),
+      fc.nat(20),
+      fc.integer({ min: 1, max: 20 }),
+      fc.integer({ min: 1, max: 20 }),
+    );
+    fc.assert(
+      fc.property(image, window, (picture, [left, top, width, height]) => {
+        const all = resizeBicubic(picture, whole(picture), 40, 40);
+        const part = resizeBicubic(picture, whole(picture), 40, 40, { left, top, width, height });
+        for (let y = 0; y < height; y++) {
+          const row = 3 * ((top + y) * 40 + left);
+          expect(part.data.subarray(3 * y * width, 3 * (y + 1) * width)).toEqual(
+            all.data.subarray(row, row + 3 * width),
+          );
+        }
+      }),
+    );
+  });
+
+  it('mirrors with the image', () => {
+    const mirrored = ({ width, height, data }: RgbImage): RgbImage => {
+      const result = new Uint8Array(data.length);
+      for (let pixel = 0; pixel < width * height; pixel++) {
+        const from = 3 * (pixel - (pixel % width) + width - 1 - (pixel % width));
+        result.set(data.subarray(from, from + 3), 3 * pixel);
+      }
+      return { width, height, data: result };
+    };
+    fc.assert(
+      fc.property(image, side, side, (picture, width, height) => {
+        const one = mirrored(resizeBicubic(picture, whole(picture), width, height)).data;
+        const other = resizeBicubic(mirrored(picture), whole(picture), width, height).data;
+        // Weights of both sides are rounded apart from each other.
+        expect(one.every((value, i) => Math.abs(value - other[i]!) <= 1)).toBe(true);
+      }),
+    );
+  });
+
+  it.each(MODES)('gives 3 · size² finite values in %s', mode => {
+    fc.assert(
+      fc.property(image, fc.constantFrom(16, 32, 96), (picture, size) => {
+        const pixels = preprocess(picture, mode, spec(size));
+        expect(pixels).toHaveLength(3 * size * size);
+        expect(pixels.every(Number.isFinite)).toBe(true);
+      }),
+    );
+  });
+});
+
+it('takes 12 megapixels to a tensor in 400 ms of one core', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'dermcap-large-'));
+  const [threads, caching] = [sharp.concurrency(), sharp.cache()];
+  try {
+    const path = join(folder, 'photograph.jpg');
+    // Grain as of a camera: 5 MB of JPEG.
+    await sharp({
+      create: {
+        width: 4000,
+        height: 3000,
+        channels: 3,
+        background: '#a87',
+        noise: { type: 'gaussian', mean: 128, sigma: 9 },
+      },
+    })
+      .jpeg({ quality: 90 })
+      .toFile(path);
+    sharp.concurrency(1);
+    sharp.cache(false);
+    const times: number[] = [];
+    for (let run = 0; run < 4; run++) {
+      const before = process.cpuUsage();
+      expect(await loadPixels(path, 'train-centre', spec(224))).toHaveLength(3 * 224 * 224);
+      const { user, system } = process.cpuUsage(before);
+      times.push((user + system) / 1000);
+    }
+    // Processor time, since the machine may be busy; the first run compiles.
+    expect(Math.min(...times)).toBeLessThan(400);
+    console.log(
+      `12 megapixels to a tensor: ${times.map(time => time.toFixed(0)).join(', ')} ms of processor time`,
+    );
+  } finally {
+    sharp.concurrency(threads);
+    sharp.cache({ memory: caching.memory.max, files: caching.files.max, items: caching.items.max });
+    await rm(folder, { recursive: true });
+  }
+});
