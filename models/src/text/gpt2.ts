@@ -49,22 +49,24 @@ export function gpt2Tokenizer(): Tokenizer {
   };
 }
 
-/** Merges the pair that was learned first, until none is left. */
+/** Merges the pair that was learned first, the leftmost of equals, until none is left. */
 function merge(bytes: string, idOf: ReadonlyMap<string, number>): number[] {
   const whole = idOf.get(bytes);
   if (whole !== undefined) return [whole];
   const parts = [...bytes];
-  while (parts.length > 1) {
-    let best = Infinity;
+  const rankAt = (i: number) =>
+    (i + 1 < parts.length ? idOf.get(parts[i]! + parts[i + 1]!) : undefined) ?? Infinity;
+  /** Of each part with the next one. */
+  const pairRanks = parts.map((_, i) => rankAt(i));
+  for (;;) {
     let at = 0;
-    for (let i = 0; i + 1 < parts.length; i++) {
-      const rank = idOf.get(parts[i]! + parts[i + 1]!);
-      if (rank !== undefined && rank < best) [best, at] = [rank, i];
-    }
-    if (best === Infinity) break;
+    for (let i = 1; i < pairRanks.length; i++) if (pairRanks[i]! < pairRanks[at]!) at = i;
+    if (pairRanks[at] === Infinity) return parts.map(part => idOf.get(part)!);
     parts.splice(at, 2, parts[at]! + parts[at + 1]!);
+    pairRanks.splice(at + 1, 1);
+    pairRanks[at] = rankAt(at);
+    if (at > 0) pairRanks[at - 1] = rankAt(at - 1);
   }
-  return parts.map(part => idOf.get(part)!);
 }
 
 function latin1(bytes: Buffer): string {
