@@ -11,6 +11,9 @@ interface Goldens {
 const file = new URL('../../../test/fixtures/text/gpt2.json', import.meta.url);
 const goldens = JSON.parse(await readFile(file, 'utf8')) as Goldens;
 const tokenizer = gpt2Tokenizer();
+/** Any code points but surrogates; fast-check's own take seconds to draw. */
+const codePoint = fc.oneof(fc.integer({ min: 0, max: 0xd7ff }), fc.integer({ min: 0xe000, max: 0x10ffff }));
+const text = fc.array(codePoint, { maxLength: 40 }).map(points => String.fromCodePoint(...points));
 
 describe("GPT-2's BPE", () => {
   it('encodes every text as transformers does', () => {
@@ -52,8 +55,8 @@ describe("GPT-2's BPE", () => {
 
   it('gives back any text without special tokens', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 30 }), text => {
-        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+      fc.property(text, any => {
+        expect(tokenizer.decode(tokenizer.encode(any))).toBe(any);
       }),
     );
   });
