@@ -1,6 +1,6 @@
 /**
  * `npm run parity:full [-- --keep] [-- --out DIR]`: a full-size pair captioned by the reference and by DermCap, one process
- * after the other, two threads each. See test/full-size/README.md.
+ * after the other, two threads each unless `--threads N`. See test/full-size/README.md.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises';
@@ -9,7 +9,6 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildTypeScript, installPackages, node, root, run } from './steps.mjs';
 
-const THREADS = '2';
 /** Two checkpoints of 1.7 GB, a tower of 0.8 GB, LoRA merged into the cache, some air. */
 const DISK_BYTES = 5.5e9;
 const IMAGES = ['landscape.png', 'square.png'].map(name =>
@@ -17,7 +16,13 @@ const IMAGES = ['landscape.png', 'square.png'].map(name =>
 );
 const script = name => join(root, 'test', 'full-size', name);
 
-const { values } = parseArgs({ options: { keep: { type: 'boolean' }, out: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    keep: { type: 'boolean' },
+    out: { type: 'string' },
+    threads: { type: 'string', default: '2' },
+  },
+});
 
 await installPackages();
 await buildTypeScript();
@@ -36,12 +41,12 @@ try {
     console.log(`• Writing a full-size pair into ${folder}`);
     await run(python, [script('make_pair.py'), '--out', folder]);
   }
-  const env = { OMP_NUM_THREADS: THREADS };
+  const env = { OMP_NUM_THREADS: values.threads };
   const result = join(folder, 'reference.json');
   console.log('• Captioning with the reference (a minute or two)');
   await run(
     python,
-    [script('reference.py'), '--release', folder, '--json', result, '--threads', THREADS, ...IMAGES],
+    [script('reference.py'), '--release', folder, '--json', result, '--threads', values.threads, ...IMAGES],
     { env },
   );
   console.log('• Captioning with DermCap');
@@ -52,7 +57,7 @@ try {
     '--reference',
     result,
     '--threads',
-    THREADS,
+    values.threads,
     ...IMAGES,
   ]);
 } catch (error) {
