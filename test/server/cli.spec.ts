@@ -65,7 +65,7 @@ describe('dermcap caption', () => {
   });
 
   it('passes its options on', async () => {
-    await writeFile(join(study.base, 'bad.txt'), 'skin lesion\n\n  the \r\n');
+    await writeFile(join(study.base, 'bad.txt'), 'skin lesion\n\n the\r\n');
     const { code, stdout, stderr } = await dermcap([
       ...['caption', ...release(), '--json', '--stage', 'b', '--prompt', 'Describe:', '--provider', 'cpu'],
       ...[
@@ -105,7 +105,7 @@ describe('dermcap caption', () => {
           repetitionPenalty: 1.3,
           lengthPenalty: -1,
           earlyStopping: false,
-          badWords: ['skin lesion', 'the'],
+          badWords: ['skin lesion', ' the'],
         },
       },
     ]);

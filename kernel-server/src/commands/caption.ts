@@ -69,7 +69,7 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
     .option('--repetition-penalty <x>', 'penalty on tokens already used (default: 1.15)', anyNumber)
     .option('--length-penalty <x>', 'exponent of the length in a beam’s score (default: 0.6)', anyNumber)
     .option('--no-early-stopping', 'go on while a better beam is possible')
-    .option('--bad-words <file>', 'phrases that may not be generated, one a line')
+    .option('--bad-words <file>', 'phrases that may not be generated, one a line, spaces included')
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
     .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
     .option('--cache <dir>', 'where hashes and computed weights are kept')
@@ -167,8 +167,8 @@ async function decodingOf(flags: CaptionFlags): Promise<Decoding> {
 
 async function readPhrases(file: string): Promise<string[]> {
   try {
-    const lines = (await readFile(file, 'utf8')).split('\n').map(line => line.trim());
-    return lines.filter(line => line !== '');
+    // Spaces count: “ the” within a sentence is another token than “the” at its start.
+    return (await readFile(file, 'utf8')).split(/\r?\n/).filter(line => line !== '');
   } catch (cause) {
     const { DermcapError } = await import('@dermcap/models/errors');
     throw new DermcapError('bad-words-unreadable', `The file ${file} with bad words cannot be read.`, {
