@@ -4,7 +4,9 @@ import json
 import pathlib
 from dataclasses import dataclass
 
-import optional_torchvision  # noqa: F401  (first)
+import optional_torchvision  # noqa: F401  (before what imports torchvision)
+
+# isort: split
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -13,11 +15,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 LORA_RANK = 16
 LORA_ALPHA = 16  # a constant of the trainer: not stored in the file
 
-PROMPT_A = ("In ≤25 words, describe primary lesion morphology, color, scale, border, and anatomical site. "
-            "Conclude with the most likely diagnosis (1–3 words).")
+PROMPT_A = (
+    "In ≤25 words, describe primary lesion morphology, color, scale, border, and anatomical site. "
+    "Conclude with the most likely diagnosis (1–3 words)."
+)
 # No space after "sentence.": the published prompt has none.
-PROMPT_B = ("Describe the skin lesion concisely (morphology, color, scale, border, location) in one sentence."
-            "Conclude with the most likely diagnosis (1–3 words).")
+PROMPT_B = (
+    "Describe the skin lesion concisely (morphology, color, scale, border, location) in one sentence."
+    "Conclude with the most likely diagnosis (1–3 words)."
+)
 
 
 @dataclass
@@ -64,9 +70,16 @@ class TrainCfg:
     prefix_tokens: int = 32
     prefix_dropout_p: float = 0.05
     cliche_phrases: tuple = (
-        "seek medical attention", "consult a dermatologist", "promptly for further", "It is recommended to",
-        "further evaluation is required", "should be considered for", "medical attention", "follow up",
-        "consult your doctor", "should be evaluated",
+        "seek medical attention",
+        "consult a dermatologist",
+        "promptly for further",
+        "It is recommended to",
+        "further evaluation is required",
+        "should be considered for",
+        "medical attention",
+        "follow up",
+        "consult your doctor",
+        "should be evaluated",
     )
     amp_enabled: bool = False
     global_val_frac: float = 0.04
@@ -124,7 +137,7 @@ class Captioner(nn.Module):
         super().__init__()
         self.gpt2 = gpt2
         self.prefix = Projector(embed_dim, gpt2.config.n_embd, cfg.prefix_tokens, cfg.prefix_dropout_p)
-        for block in gpt2.transformer.h[-max(cfg.unfreeze_last_k_layers_A, cfg.unfreeze_last_k_layers_B):]:
+        for block in gpt2.transformer.h[-max(cfg.unfreeze_last_k_layers_A, cfg.unfreeze_last_k_layers_B) :]:
             wrap_with_lora(block)
 
     def inputs(self, embedding, tokens):
@@ -137,10 +150,21 @@ class Captioner(nn.Module):
         prompt = torch.tensor(prompt_ids).expand(len(embedding), -1)
         inputs = self.inputs(embedding, prompt)
         eos = self.gpt2.config.eos_token_id
-        settings = dict(num_beams=4, max_new_tokens=60, min_new_tokens=24, no_repeat_ngram_size=4, repetition_penalty=1.15,
-                        length_penalty=0.6, early_stopping=True, do_sample=False, eos_token_id=eos, pad_token_id=eos)
-        return self.gpt2.generate(inputs_embeds=inputs, attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long),
-                                  **(settings | options))
+        settings = dict(
+            num_beams=4,
+            max_new_tokens=60,
+            min_new_tokens=24,
+            no_repeat_ngram_size=4,
+            repetition_penalty=1.15,
+            length_penalty=0.6,
+            early_stopping=True,
+            do_sample=False,
+            eos_token_id=eos,
+            pad_token_id=eos,
+        )
+        return self.gpt2.generate(
+            inputs_embeds=inputs, attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long), **(settings | options)
+        )
 
 
 def open_release(folder: pathlib.Path, stage: str):
@@ -159,8 +183,15 @@ def open_tower(folder: pathlib.Path):
 
     config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
     vision = config["model_cfg"]["vision_cfg"]
-    tower = TimmModel(vision["timm_model_name"], embed_dim=config["model_cfg"]["embed_dim"], image_size=vision["image_size"],
-                      pool=vision["timm_pool"], proj=vision["timm_proj"])
+    tower = TimmModel(
+        vision["timm_model_name"],
+        embed_dim=config["model_cfg"]["embed_dim"],
+        image_size=vision["image_size"],
+        pool=vision["timm_pool"],
+        proj=vision["timm_proj"],
+    )
     state = torch.load(folder / "open_clip_pytorch_model.bin", map_location="cpu", weights_only=True)
-    tower.load_state_dict({k.removeprefix("visual."): v.float() for k, v in state.items() if k.startswith("visual.")}, strict=True)
+    tower.load_state_dict(
+        {k.removeprefix("visual."): v.float() for k, v in state.items() if k.startswith("visual.")}, strict=True
+    )
     return tower.eval(), config["preprocess_cfg"]

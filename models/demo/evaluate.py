@@ -58,13 +58,17 @@ def named(text, attribute):
     elif attribute == "lesion":
         words = {v: rf"\b{v}(s|es)?\b" for v in ATTRIBUTES[attribute]}
     else:
+        if attribute == "colour":
+            text = text.replace("yellow scale", "scale")  # a colour of the scale, not of the lesion
         words = {v: rf"\b{re.escape(v)}\b" for v in ATTRIBUTES[attribute]}
     return {value for value, pattern in words.items() if re.search(pattern, text)}
 
 
 def accuracy(texts, truth):
     """Share of captions that name the true value of each attribute, and no other one."""
-    return {a: float(np.mean([named(t, a) == {row[a]} for t, row in zip(texts, truth)])) for a in ATTRIBUTES}
+    return {
+        a: float(np.mean([named(t, a) == {row[a]} for t, row in zip(texts, truth, strict=True)])) for a in ATTRIBUTES
+    }
 
 
 def main():
@@ -79,7 +83,11 @@ def main():
     from sacrebleu import corpus_bleu
 
     torch.set_num_threads(1)
-    read = lambda name: list(csv.DictReader(open(args.study / name, encoding="utf-8-sig", newline="")))
+
+    def read(name):
+        with (args.study / name).open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file))
+
     inside = {row["img_name"] for row in read("splits.csv") if row["split"] == args.split}
     truth = [row for row in read("parameters.csv") if row["img_name"] in inside][: args.limit]
     tokenizer = Tokenizer.from_file(str(args.release / "tokenizer.json"))
@@ -88,7 +96,10 @@ def main():
     results = {}
     for stage in "AB":
         texts, seconds = captions(args.release, stage, x, tokenizer, f"prompt_{stage}")
-        bleu = {style: corpus_bleu(texts, [[row[f"{style}_caption"] for row in truth]]).score for style in ("metadata", "prose")}
+        bleu = {
+            style: corpus_bleu(texts, [[row[f"{style}_caption"] for row in truth]]).score
+            for style in ("metadata", "prose")
+        }
         results[stage] = (texts, bleu, accuracy(texts, truth), seconds / len(texts))
         print(f"Stage {stage}: BLEU {bleu}, attributes {results[stage][2]}, {seconds / len(texts):.2f} s per caption")
     for i in range(min(args.show, len(truth))):
@@ -98,10 +109,14 @@ def main():
 
     table = [f"| on {len(truth)} {args.split} pictures | Stage A | Stage B |", "|---|---|---|"]
     for style in ("metadata", "prose"):
-        table.append(f"| BLEU against the {style} captions | " + " | ".join(f"{results[s][1][style]:.1f}" for s in "AB") + " |")
+        table.append(
+            f"| BLEU against the {style} captions | " + " | ".join(f"{results[s][1][style]:.1f}" for s in "AB") + " |"
+        )
     for attribute in ATTRIBUTES:
         label = {"tone_group": "skin tone", "colour": "colour"}.get(attribute, attribute)
-        table.append(f"| names the right {label} | " + " | ".join(f"{100 * results[s][2][attribute]:.0f} %" for s in "AB") + " |")
+        table.append(
+            f"| names the right {label} | " + " | ".join(f"{100 * results[s][2][attribute]:.0f} %" for s in "AB") + " |"
+        )
     print("\n" + "\n".join(table))
     if args.readme:
         readme = HERE / "README.md"

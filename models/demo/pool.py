@@ -1,4 +1,4 @@
-"""The training pictures: drawn once, kept as arrays under `.work/` (not committed).
+"""The training pictures: drawn once, kept as arrays under `.cache/` (not committed).
 
 Pictures pass through the same steps as at inference: JPEG, then a bicubic resize of the
 square to the tower's input.
@@ -32,7 +32,7 @@ def one(index: int):
     # mean of each map over each patch, edges cut where 256 is no multiple of 10
     cut = np.linspace(0, side, GRID + 1).astype(int)
     maps = np.add.reduceat(np.add.reduceat(item.maps, cut[:-1], 1), cut[:-1], 2)
-    maps /= (np.diff(cut)[:, None] * np.diff(cut)[None, :])
+    maps /= np.diff(cut)[:, None] * np.diff(cut)[None, :]
     labels = [values.index(getattr(item.findings, name)) for name, values in ATTRIBUTES.items()]
     return pixels(item.jpeg), (maps * 255).astype(np.uint8), labels, item.metadata, item.prose
 
@@ -43,7 +43,7 @@ def draw(indices, folder: pathlib.Path, workers=2):
         return load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with multiprocessing.Pool(workers) as pool:
-        images, maps, labels, metadata, prose = zip(*pool.imap(one, indices, chunksize=32))
+        images, maps, labels, metadata, prose = zip(*pool.imap(one, indices, chunksize=32), strict=True)
     np.save(folder / "images.npy", np.stack(images))
     np.save(folder / "maps.npy", np.stack(maps))
     np.save(folder / "labels.npy", np.array(labels))

@@ -1,5 +1,6 @@
 """The demo study and release hold what their descriptions say.
 
+Run with
     python -m pytest models/demo
 """
 
@@ -22,7 +23,7 @@ STUDY, RELEASE = HERE / "study", HERE / "release"
 
 
 def rows(name):
-    with open(STUDY / name, encoding="utf-8", newline="") as file:
+    with (STUDY / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -46,7 +47,9 @@ def test_the_study_lists_every_picture_once():
     names = {row["img_name"] for row in captions}
     assert len(names) == len(captions) == STUDY_SIZE
     assert names == {p.name for p in (STUDY / "images").iterdir()}
-    assert names == {row["img_name"] for row in rows("splits.csv")} == {row["img_name"] for row in rows("parameters.csv")}
+    assert (
+        names == {row["img_name"] for row in rows("splits.csv")} == {row["img_name"] for row in rows("parameters.csv")}
+    )
     assert sum(p.stat().st_size for p in (STUDY / "images").iterdir()) <= 5_000_000
     for row in captions:
         with Image.open(STUDY / row["img_path"]) as image:
@@ -63,7 +66,10 @@ def test_the_study_is_what_the_generator_draws():
         assert splits[name] == study_split(index)
         # other versions of libjpeg may round differently, so pixels are compared, not bytes
         with Image.open(STUDY / captions[name]["img_path"]) as kept, Image.open(io.BytesIO(item.jpeg)) as drawn:
-            assert max(abs(a - b) for a, b in zip(kept.resize((16, 16)).tobytes(), drawn.resize((16, 16)).tobytes())) <= 3
+            assert (
+                max(abs(a - b) for a, b in zip(*(i.resize((16, 16)).tobytes() for i in (kept, drawn)), strict=True))
+                <= 3
+            )
 
 
 def test_the_release_opens_strictly_and_shares_what_stage_b_froze():
@@ -72,10 +78,21 @@ def test_the_release_opens_strictly_and_shares_what_stage_b_froze():
 
     (a, cfg), (b, _) = open_release(RELEASE, "A"), open_release(RELEASE, "B")
     assert cfg["prompt_A"].startswith("In ≤25 words") and isinstance(cfg["cliche_phrases"], tuple)
-    equal = {k for (k, x), y in zip(a.state_dict().items(), b.state_dict().values()) if torch.equal(x, y)}
+    equal = {k for (k, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True) if torch.equal(x, y)}
     everything = set(a.state_dict())
-    frozen = {k for k in everything if k.startswith(("prefix.", "gpt2.transformer.wpe", "gpt2.transformer.ln_f",
-                                                     "gpt2.transformer.h.0.", "gpt2.transformer.h.1."))}
+    frozen = {
+        k
+        for k in everything
+        if k.startswith(
+            (
+                "prefix.",
+                "gpt2.transformer.wpe",
+                "gpt2.transformer.ln_f",
+                "gpt2.transformer.h.0.",
+                "gpt2.transformer.h.1.",
+            )
+        )
+    }
     assert frozen <= equal
     assert not equal & {k for k in everything if "lm_head" in k or "wte" in k or "h.3." in k}
     tied = torch.load(RELEASE / "best_stageB.pt", weights_only=True)["model"]
@@ -84,8 +101,9 @@ def test_the_release_opens_strictly_and_shares_what_stage_b_froze():
 
 def test_both_stages_caption_a_test_picture_rightly_in_their_own_style():
     pytest.importorskip("torch")
-    import evaluate
     from tokenizers import Tokenizer
+
+    import evaluate
 
     tokenizer = Tokenizer.from_file(str(RELEASE / "tokenizer.json"))
     truth = [row for row in rows("parameters.csv") if row["index"] in ("240", "242")]

@@ -33,6 +33,7 @@ class Pattern:
 
 # The diagnosis is a function of what can be seen: no two diagnoses share
 # (lesion, colour, scale, border, site).
+# fmt: off
 PATTERNS = (
     Pattern("psoriasis", False, "plaque", ("solitary", "scattered"), "erythematous", "silvery", "well-demarcated",
             ("scalp", "trunk", "palm", "elbow crease", "lower leg")),
@@ -77,6 +78,7 @@ PATTERNS = (
     Pattern("post-inflammatory hyperpigmentation", False, "patch", ("solitary",), "brown", "none", "ill-defined",
             ("face", "trunk", "elbow crease", "lower leg")),
 )
+# fmt: on
 
 DIAGNOSES = tuple(dict.fromkeys(p.diagnosis for p in PATTERNS))
 
@@ -141,8 +143,12 @@ def metadata_caption(f: Findings) -> str:
 
 
 TONE_WORDS = {"12": "light", "34": "medium", "56": "dark"}
-SCALE_WORDS = {"none": "without scale", "fine": "with fine white scale", "silvery": "with thick silvery scale",
-               "greasy": "with greasy yellow scale"}
+SCALE_WORDS = {
+    "none": "without scale",
+    "fine": "with fine white scale",
+    "silvery": "with thick silvery scale",
+    "greasy": "with greasy yellow scale",
+}
 
 
 def prose_caption(f: Findings, rng: np.random.Generator) -> str:
@@ -156,7 +162,9 @@ def prose_caption(f: Findings, rng: np.random.Generator) -> str:
     verdict = "suspicious for" if f.malignant else "consistent with the clinical presentation of"
     templates = (
         f"This is a photo of {what} {scale} on the {f.site} of a person with {tone} skin, {verdict} {f.diagnosis}.",
-        f"The photo shows {what} {scale}, located on the {f.site} in {tone} skin. The appearance is {verdict} {f.diagnosis}.",
-        f"On the {f.site}, in {tone} skin, this photo shows {what} {scale}. The most likely diagnosis is {f.diagnosis}.",
+        f"The photo shows {what} {scale}, located on the {f.site} in {tone} skin. "
+        f"The appearance is {verdict} {f.diagnosis}.",
+        f"On the {f.site}, in {tone} skin, this photo shows {what} {scale}. "
+        f"The most likely diagnosis is {f.diagnosis}.",
     )
     return templates[rng.choice(3, p=(0.6, 0.2, 0.2))]
