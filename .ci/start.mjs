@@ -26,10 +26,8 @@ main(async () => {
     'jupyterlab',
     `--ServerApp.root_dir=${folder}`,
     '--DermcapApp.open_folder=.',
-    // Nothing leaves the machine: no news, no look for updates or extensions.
+    // Nothing leaves the machine: no look for extensions (nor for news and updates: steps.mjs).
     '--LabApp.extension_manager=readonly',
-    '--LabApp.news_url=None',
-    '--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate',
     ...(values.port === undefined ? [] : [`--ServerApp.port=${values.port}`]),
     ...(values['no-browser'] ? ['--no-browser'] : []),
     // As root, in a container, Jupyter wants to be told that this is meant.

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -161,7 +161,10 @@ export async function installPython() {
   await step('link', 'Putting the extension into JupyterLab', inputs, [], async () => {
     const install = ['-m', 'pip', 'install', '-qq', '--disable-pip-version-check'];
     await run(python, [...install, '--no-deps', '--no-build-isolation', '-e', '.']);
-    await run(python, ['-m', 'jupyterlab_dermcap.develop']);
+    await run(python, ['-m', 'jupyterlab_dermcap.develop'], { quiet: true });
+    const settings = join(venv, 'share', 'jupyter', 'lab', 'settings');
+    await mkdir(settings, { recursive: true });
+    await cp(join(root, 'jupyter-config', 'overrides.json'), join(settings, 'overrides.json'));
   });
 }
 

@@ -41,7 +41,6 @@ export async function startLab(study: string): Promise<Lab> {
     `--ServerApp.port=${port}`,
     '--ServerApp.port_retries=0',
     `--ServerApp.root_dir=${folder}`,
-    '--LabApp.news_url=None',
     `--LabApp.workspaces_dir=${join(home, 'workspaces')}`,
     `--LabApp.user_settings_dir=${join(home, 'settings')}`,
   ];
@@ -105,11 +104,16 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Opens JupyterLab and waits until its shell stands. */
-export async function openLab(page: Page, lab: Lab, path = '/lab'): Promise<void> {
-  const separator = path.includes('?') ? '&' : '?';
-  await page.goto(`${lab.url}${path}${separator}token=${lab.token}`);
+/**
+ * Opens JupyterLab with an empty layout, on a folder in DermCap or on the launcher, and waits until that stands:
+ * what comes later would take the focus away.
+ */
+export async function openLab(page: Page, lab: Lab, folder?: string): Promise<void> {
+  const open = folder === undefined ? '' : `&dermcap=${folder}`;
+  await page.goto(`${lab.url}/lab?reset${open}&token=${lab.token}`);
   await page.locator('#jupyterlab-splash').waitFor({ state: 'detached', timeout: 60_000 });
+  const first = folder === undefined ? '.jp-Launcher' : '.dc-FolderView';
+  await page.locator(first).first().waitFor({ timeout: 60_000 });
 }
 
 /** Tests that share one JupyterLab on the demo study. */

@@ -13,6 +13,7 @@ export default defineConfig({
   reporter: [['list'], ['json']],
   use: {
     viewport: { width: 1440, height: 900 },
+    actionTimeout: 30_000,
     trace: 'retain-on-failure',
     launchOptions: {
       ...(process.env.DERMCAP_CHROMIUM ? { executablePath: process.env.DERMCAP_CHROMIUM } : {}),

@@ -27,7 +27,7 @@ const STATUS: Record<string, number> = {
   'body-too-large': 413,
   'range-not-satisfiable': 416,
   'too-many-images': 422,
-  'image-unreadable': 422,
+  'image-missing': 404,
   'too-many-runs': 429,
   internal: 500,
   'shutting-down': 503,

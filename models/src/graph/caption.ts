@@ -352,7 +352,9 @@ function nextInput(g: Graph, model: CaptionModel, inputs: CaptionInputs, tokens:
   const generated = g.size('sequences', 2);
   const rows = model.stages.map((weights, s) => {
     const embedded = g.gather(g.weight(weights.tokenEmbedding), g.gather(perStage, g.int(s), 1), 0); // [B, K, C]
-    const position = g.add(generated, inputs.stages[s]!.firstPosition);
+    // The last step's next position may lie behind the last there is; nothing comes of it any more.
+    const behind = g.add(generated, inputs.stages[s]!.firstPosition);
+    const position = g.op('Min', [behind, g.ints([model.sizes.positions - 1])]);
     return g.add(embedded, g.gather(g.weight(weights.positionEmbedding), position, 0));
   });
   return g.concat(rows, 1);

@@ -31,7 +31,8 @@ export function captionFeeds(
 ): Record<string, Tensor> {
   const { sizes, prefixSlots } = model;
   const longest = Math.max(...prompts.map(prompt => prompt.length));
-  if (prefixSlots + longest + decoding.maxNewTokens > sizes.positions)
+  // The last token is never fed back.
+  if (prefixSlots + longest + decoding.maxNewTokens - 1 > sizes.positions)
     throw new DermcapError(
       'prompt-too-long',
       `${prefixSlots} prefix slots, a prompt of ${longest} tokens and ${decoding.maxNewTokens} new tokens ` +

@@ -111,7 +111,7 @@ export class FolderModel {
     return {
       ...result,
       failure,
-      unreadable: failure?.code === 'unreadable-image' || !!unreadable,
+      unreadable: !!failure?.code.startsWith('image-') || !!unreadable,
       place: this._run?.placeOf(path) ?? null,
     };
   }

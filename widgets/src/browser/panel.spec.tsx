@@ -56,7 +56,7 @@ function serve({ total = 12, error = null as object | null, problem = null as st
     const bad = asked.filter(image => image === path(2));
     const failures = bad.map(image => ({
       type: 'failure',
-      failure: { image, error: { code: 'unreadable-image', message: '2.png is cut off.' } },
+      failure: { image, error: { code: 'image-truncated', message: '2.png is cut off.' } },
     }));
     const captions = asked
       .filter(image => !bad.includes(image))

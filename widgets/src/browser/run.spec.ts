@@ -25,7 +25,7 @@ const captions = (image: string): RunEvent => ({
 });
 const failure = (image: string): RunEvent => ({
   type: 'failure',
-  failure: { image, error: { code: 'unreadable-image', message: `${image} is cut off.` } },
+  failure: { image, error: { code: 'image-truncated', message: `${image} is cut off.` } },
 });
 
 /** A server whose events the test hands out one by one. */
