@@ -11,6 +11,7 @@ export default ts.config(
       '**/node_modules/',
       '.venv/',
       '.reference-venv/',
+      '.demo-venv/',
       'demo-study/',
       'extension/jupyterlab_dermcap/',
       'test-results/',

@@ -3,10 +3,11 @@
  * after the other, two threads each unless `--threads N`. See test/full-size/README.md.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { referencePython } from './reference.mjs';
 import { buildTypeScript, installPackages, node, root, run } from './steps.mjs';
 
 /** Two checkpoints of 1.7 GB, a tower of 0.8 GB, LoRA merged into the cache, some air. */
@@ -26,7 +27,9 @@ const { values } = parseArgs({
 
 await installPackages();
 await buildTypeScript();
-const python = process.env.DERMCAP_REFERENCE_PYTHON ?? (await referencePython());
+const python =
+  process.env.DERMCAP_REFERENCE_PYTHON ??
+  (await referencePython('.reference-venv', 'test/fixtures/requirements.txt'));
 const folder = values.out ? resolve(values.out) : await mkdtemp(join(tmpdir(), 'dermcap-full-size-'));
 await mkdir(folder, { recursive: true });
 try {
@@ -66,34 +69,4 @@ try {
 } finally {
   if (values.keep) console.log(`Kept: ${folder}`);
   else if (!values.out) await rm(folder, { recursive: true, force: true });
-}
-
-/** Python of .reference-venv, with the pinned packages installed. */
-async function referencePython() {
-  const venv = join(root, '.reference-venv');
-  const requirements = join(root, 'test', 'fixtures', 'requirements.txt');
-  const windows = process.platform === 'win32';
-  const path = join(venv, windows ? 'Scripts' : 'bin', windows ? 'python.exe' : 'python');
-  const stamp = join(venv, 'installed');
-  const wanted = await readFile(requirements, 'utf8');
-  if (existsSync(stamp) && (await readFile(stamp, 'utf8')) === wanted) return path;
-  console.log('• Installing PyTorch, transformers and open_clip into .reference-venv (once, a few minutes)');
-  await run(process.env.DERMCAP_PYTHON ?? 'python3', ['-m', 'venv', venv]);
-  const install = [...['-m', 'pip', 'install', '--disable-pip-version-check', '-q']];
-  // PyTorch's own index has builds without CUDA, far smaller; the default index serves where it cannot be reached.
-  const torch = wanted.split('\n').filter(line => /^torch(vision)?==/.test(line));
-  const small = [
-    ...install,
-    '--retries',
-    '0',
-    '--timeout',
-    '10',
-    '--index-url',
-    'https://download.pytorch.org/whl/cpu',
-    ...torch,
-  ];
-  await run(path, small, { quiet: true }).catch(() => {});
-  await run(path, [...install, '-r', requirements]);
-  await writeFile(stamp, wanted);
-  return path;
 }

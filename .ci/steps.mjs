@@ -14,7 +14,12 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const windows = process.platform === 'win32';
 const bin = windows ? 'Scripts' : 'bin';
 export const venv = join(root, '.venv');
-export const python = join(venv, bin, windows ? 'python.exe' : 'python');
+
+/** The interpreter of a virtual environment. */
+export function venvPython(folder) {
+  return join(folder, bin, windows ? 'python.exe' : 'python');
+}
+export const python = venvPython(venv);
 
 /** Our Node 24 (the npm package `node`) and the virtual environment come first on the path of all we start. */
 export function environment(extra = {}) {
@@ -119,7 +124,7 @@ export async function buildExtension() {
 }
 
 /** The first Python ≥ 3.10 that can make virtual environments. */
-async function systemPython() {
+export async function systemPython() {
   const wanted = process.env.DERMCAP_PYTHON ? [process.env.DERMCAP_PYTHON] : ['python3', 'python'];
   for (const name of wanted) {
     const check = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))';

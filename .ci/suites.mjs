@@ -20,7 +20,10 @@ export const lint = () => whole('lint', node(), [script('eslint', 'bin', 'eslint
 /** The Python code. */
 export const ruff = async () => {
   const code = ['extension', 'test/python'];
-  const [lint, format] = [['check', '--quiet'], ['format', '--check', '--quiet']];
+  const [lint, format] = [
+    ['check', '--quiet'],
+    ['format', '--check', '--quiet'],
+  ];
   const results = [
     await whole('ruff', python, ['-m', 'ruff', ...lint, ...code]),
     await whole('ruff', python, ['-m', 'ruff', ...format, ...code]),
