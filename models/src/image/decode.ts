@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import type { Metadata } from 'sharp';
 import { DermcapError } from '../errors.js';
 import { recogniseFormat } from './format.js';
+import { tiffColours, unreadTiffColours } from './tiff.js';
 
 export interface RgbImage {
   readonly width: number;
@@ -42,6 +43,7 @@ export async function decodeImage(path: string, options: DecodeOptions = {}): Pr
     throw new DermcapError('image-unsupported', `${path} is a ${format.name} file, which is not read.`, {
       hint: READ,
     });
+  if (format.name === 'TIFF') checkTiffColours(path, bytes);
   try {
     const meta = await open(bytes).metadata();
     checkKind(path, meta);
@@ -93,9 +95,26 @@ function checkKind(path: string, { width, height, depth, space }: Metadata): voi
     );
 }
 
+/** Before libvips, which would show YCbCr samples as red, green and blue. */
+function checkTiffColours(path: string, bytes: Buffer): void {
+  const colours = tiffColours(bytes);
+  const unread = colours && unreadTiffColours(colours);
+  if (unread !== undefined)
+    throw new DermcapError(
+      'image-unsupported',
+      `${path} is a TIFF of colours that are not read: ${unread}.`,
+      {
+        hint: 'Save it as RGB or grey with 8 bits a channel.',
+      },
+    );
+}
+
+/** Colour type of a PNG (section 11.2.1): grey, with or without one value that is clear. */
+const isGreyPng = (bytes: Buffer) => bytes[25] === 0;
+
 async function decode(bytes: Buffer, meta: Metadata, { autoOrient }: DecodeOptions): Promise<RgbImage> {
   const { space, format, channels } = meta;
-  const deepGrey = space === 'grey16' && channels === 1;
+  const deepGrey = space === 'grey16' && (channels === 1 || (format === 'png' && isGreyPng(bytes)));
   const pixels = (failOn: 'error' | 'warning') => {
     let image = open(bytes, failOn);
     // Pillow turns TIFF while it loads it.
@@ -105,7 +124,8 @@ async function decode(bytes: Buffer, meta: Metadata, { autoOrient }: DecodeOptio
     return image.raw({ depth: deepGrey ? 'ushort' : 'uchar' }).toBuffer({ resolveWithObject: true });
   };
   const { data, info } = await (format === 'jpeg' ? completeJpeg(pixels) : pixels('error'));
-  return { width: info.width, height: info.height, data: toRgb(data, info.channels, space) };
+  const rgb = deepGrey ? fromDeepGrey(data, info.channels) : toRgb(data, info.channels, space);
+  return { width: info.width, height: info.height, data: rgb };
 }
 
 /**
@@ -123,7 +143,6 @@ async function completeJpeg<T>(pixels: (failOn: 'error' | 'warning') => Promise<
 
 function toRgb(data: Buffer, channels: number, space: Metadata['space']): Uint8Array {
   if (space === 'cmyk') return fromCmyk(data, channels);
-  if (space === 'grey16' && channels === 1) return fromDeepGrey(data);
   if (channels === 3) return data;
   const [green, blue] = channels < 3 ? [0, 0] : [1, 2];
   const rgb = new Uint8Array((data.length / channels) * 3);
@@ -145,10 +164,11 @@ function fromCmyk(data: Buffer, channels: number): Uint8Array {
 }
 
 /** Pillow cuts 16-bit grey at 255 instead of scaling it. Nearly white, but what the reference feeds its model. */
-function fromDeepGrey(data: Buffer): Uint8Array {
-  const grey = new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
-  const rgb = new Uint8Array(grey.length * 3);
-  for (let i = 0; i < grey.length; i++) rgb.fill(Math.min(grey[i]!, 255), 3 * i, 3 * i + 3);
+function fromDeepGrey(data: Buffer, channels: number): Uint8Array {
+  const values = new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
+  const rgb = new Uint8Array((values.length / channels) * 3);
+  for (let from = 0, to = 0; from < values.length; from += channels, to += 3)
+    rgb.fill(Math.min(values[from]!, 255), to, to + 3);
   return rgb;
 }
 
