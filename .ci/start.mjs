@@ -39,7 +39,11 @@ main(async () => {
     stdio: 'inherit',
   });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  // npm does not always pass a signal on: when it is gone, JupyterLab goes too.
+  const parent = process.ppid;
+  const watch = setInterval(() => process.ppid === parent || child.kill('SIGTERM'), 1000);
   process.exitCode = await new Promise(done => child.on('exit', code => done(code ?? 0)));
+  clearInterval(watch);
 });
 
 /** A working copy of the demo study: what a person does to it does not touch the repository. */

@@ -1,8 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
-import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodeImage } from './decode.js';
 import type { RgbImage } from './decode.js';
@@ -132,44 +128,4 @@ describe('for any image', () => {
       }),
     );
   });
-});
-
-/** A gradient with grain as of a camera: at 4000 × 3000 a JPEG of several megabytes. */
-function photograph(width: number, height: number): Uint8Array {
-  const data = new Uint8Array(3 * width * height);
-  let state = 1;
-  for (let i = 0; i < data.length; i++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
-    data[i] = 90 + (i % (3 * width)) / 100 + (state >>> 27);
-  }
-  return data;
-}
-
-it('takes 12 megapixels to a tensor in 400 ms of one core', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'dermcap-large-'));
-  const [threads, caching] = [sharp.concurrency(), sharp.cache()];
-  try {
-    const path = join(folder, 'photograph.jpg');
-    await sharp(photograph(4000, 3000), { raw: { width: 4000, height: 3000, channels: 3 } })
-      .jpeg({ quality: 90 })
-      .toFile(path);
-    sharp.concurrency(1);
-    sharp.cache(false);
-    const times: number[] = [];
-    for (let run = 0; run < 4; run++) {
-      const before = process.cpuUsage();
-      expect(await loadPixels(path, 'train-centre', spec(224))).toHaveLength(3 * 224 * 224);
-      const { user, system } = process.cpuUsage(before);
-      times.push((user + system) / 1000);
-    }
-    // Processor time, since the machine may be busy; the first run compiles.
-    expect(Math.min(...times)).toBeLessThan(400);
-    console.log(
-      `12 megapixels to a tensor: ${times.map(time => time.toFixed(0)).join(', ')} ms of processor time`,
-    );
-  } finally {
-    sharp.concurrency(threads);
-    sharp.cache({ memory: caching.memory.max, files: caching.files.max, items: caching.items.max });
-    await rm(folder, { recursive: true });
-  }
 });
