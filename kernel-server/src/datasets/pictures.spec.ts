@@ -43,6 +43,10 @@ beforeAll(async () => {
   await (await halves(40, 20)).webp().toFile(join(folder, 'misnamed.jpg'));
   await writeFile(join(folder, 'text.jpg'), 'not an image at all');
   await writeFile(join(folder, 'empty.png'), '');
+  await writeFile(
+    join(folder, 'drawing.png'),
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>',
+  );
   await copyFile(join(folder, 'wide.png'), join(folder, 'cut.png'));
   await truncate(join(folder, 'cut.png'), 120);
 });
@@ -82,7 +86,7 @@ describe('Pictures.thumbnail', () => {
     expect(kept.filter(name => !name.endsWith('.webp') && name.includes('.'))).toEqual([]);
   });
 
-  it.each(['text.jpg', 'empty.png', 'cut.png'])(
+  it.each(['text.jpg', 'empty.png', 'cut.png', 'drawing.png'])(
     'names %s and the reason when it cannot be read',
     async name => {
       await expect(pictures.thumbnail(join(folder, name), 64)).rejects.toMatchObject({
@@ -124,15 +128,17 @@ describe('Pictures.original', () => {
     });
   });
 
-  it('converts other formats', async () => {
-    const { file, contentType } = await pictures.original(join(folder, 'scan.tiff'));
+  it.each(['tiff', 'avif'] as const)('converts %s', async format => {
+    const source = join(folder, `scan.${format}`);
+    await (await halves(40, 20)).toFormat(format).toFile(source);
+    const { file, contentType } = await pictures.original(source);
     expect(contentType).toBe('image/webp');
     expect(await sharp(file).metadata()).toMatchObject({ format: 'webp', width: 40, height: 20 });
   });
 
   it('never passes on a file that is no image', async () => {
-    await expect(pictures.original(join(folder, 'text.jpg'))).rejects.toMatchObject({
-      code: 'image-unreadable',
-    });
+    for (const name of ['text.jpg', 'drawing.png']) {
+      await expect(pictures.original(join(folder, name))).rejects.toMatchObject({ code: 'image-unreadable' });
+    }
   });
 });

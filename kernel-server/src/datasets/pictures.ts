@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { DermcapError } from '@dermcap/models/errors';
 import pLimit from 'p-limit';
 import type { Sharp } from 'sharp';
+import { PictureCache } from './picture-cache.js';
 
 /** Decoded size above which a file is taken for a decompression bomb (16,384²; CWE-409). */
 const MAX_PIXELS = 268_435_456;
@@ -28,12 +29,12 @@ export interface Picture {
 
 /** Makes and keeps thumbnails and browser-readable versions of images. */
 export class Pictures {
-  readonly #cacheDir: string;
+  readonly #cache: PictureCache;
   readonly #limit = pLimit(PARALLEL_DECODES);
   readonly #making = new Map<string, Promise<void>>();
 
   constructor(cacheDir: string) {
-    this.#cacheDir = cacheDir;
+    this.#cache = new PictureCache(join(cacheDir, 'pictures'));
   }
 
   /**
@@ -65,14 +66,21 @@ export class Pictures {
 
   async #derived(file: string, variant: string, convert: (image: Sharp) => Sharp): Promise<Picture> {
     const hash = await fingerprint(file, variant);
-    const target = join(this.#cacheDir, 'pictures', hash.slice(0, 2), `${hash}.webp`);
+    const name = `${hash}.webp`;
     let making = this.#making.get(hash);
     if (!making) {
-      making = this.#limit(() => make(file, target, convert)).finally(() => this.#making.delete(hash));
+      making = this.#limit(() => this.#make(file, name, convert)).finally(() => this.#making.delete(hash));
       this.#making.set(hash, making);
     }
     await making;
-    return { file: target, contentType: 'image/webp', etag: quoted(hash) };
+    return { file: this.#cache.path(name), contentType: 'image/webp', etag: quoted(hash) };
+  }
+
+  async #make(file: string, name: string, convert: (image: Sharp) => Sharp): Promise<void> {
+    if (await this.#cache.has(name)) return;
+    const bytes = await encode(file, convert);
+    await store(this.#cache.path(name), bytes);
+    this.#cache.added(bytes.length);
   }
 }
 
@@ -95,9 +103,8 @@ async function statFile(file: string): Promise<{ size: bigint; mtimeNs: bigint }
   return { size, mtimeNs };
 }
 
-async function make(file: string, target: string, convert: (image: Sharp) => Sharp): Promise<void> {
-  if (await exists(target)) return;
-  const bytes = await encode(file, convert);
+/** Writes a whole file or none. */
+async function store(target: string, bytes: Buffer): Promise<void> {
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
   const temporary = `${target}.${randomUUID()}`;
   try {
@@ -110,33 +117,30 @@ async function make(file: string, target: string, convert: (image: Sharp) => Sha
 }
 
 async function encode(file: string, convert: (image: Sharp) => Sharp): Promise<Buffer> {
+  const start = await readStart(file);
+  if (start.length === 0) throw unreadable(file, 'it is empty');
+  if (!browserType(start) && !isConvertible(start)) throw unreadable(file, 'its content is of no known kind');
   const { default: sharp } = await import('sharp');
   try {
     const image = sharp(file, { limitInputPixels: MAX_PIXELS, failOn: 'error', sequentialRead: true });
     // sRGB and no metadata are sharp's defaults for its output.
     return await convert(image.autoOrient()).toBuffer();
   } catch (error) {
-    throw new DermcapError(
-      'image-unreadable',
-      `“${basename(file)}” cannot be read as an image: ${reason(error)}.`,
-      { hint: 'The file may be damaged, cut short, or not an image.', cause: error },
-    );
+    throw unreadable(file, reason(error), error);
   }
+}
+
+function unreadable(file: string, why: string, cause?: unknown): DermcapError {
+  return new DermcapError('image-unreadable', `“${basename(file)}” cannot be read as an image: ${why}.`, {
+    hint: 'The file may be damaged, cut short, or not an image.',
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** The decoder's own words without paths: its first line, which names the fault. */
 function reason(error: unknown): string {
   const line = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
   return line.replace(/(\/[^\s:]+)+/g, 'the file').replace(/\.+$/, '') || 'unknown reason';
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function readStart(file: string): Promise<Buffer> {
@@ -158,4 +162,15 @@ function browserType(start: Buffer): string | null {
   if (ascii.startsWith('GIF87a') || ascii.startsWith('GIF89a')) return 'image/gif';
   if (ascii.startsWith('RIFF') && ascii.slice(8, 12) === 'WEBP') return 'image/webp';
   return null;
+}
+
+/**
+ * TIFF and AVIF by their first bytes. The decoder would take more: documents such as SVG, which can name other
+ * files, and formats that nobody tests against hostile files.
+ */
+function isConvertible(start: Buffer): boolean {
+  const ascii = start.toString('latin1');
+  // BigTIFF has 43 where TIFF has 42.
+  if (['II*\0', 'MM\0*', 'II+\0', 'MM\0+'].includes(ascii.slice(0, 4))) return true;
+  return ascii.slice(4, 8) === 'ftyp' && ['avif', 'avis', 'mif1'].includes(ascii.slice(8, 12));
 }
