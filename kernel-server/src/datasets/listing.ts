@@ -146,7 +146,8 @@ export class ImageFolders {
         try {
           await visit(join(path, name), depth + 1);
         } catch (error) {
-          if (!isUnreadable(error)) throw error;
+          // Taken away meanwhile, not ours to read, or deeper than paths may be long: the others are listed.
+          if (!isUnreadable(error) && !isUnreachable(error)) throw error;
         }
       }
     };
@@ -203,6 +204,10 @@ export class ImageFolders {
 
 function isUnreadable(error: unknown): boolean {
   return ['EACCES', 'EPERM', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+function isUnreachable(error: unknown): boolean {
+  return ['ENAMETOOLONG', 'ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 async function describe(file: string, path: string): Promise<ImageEntry> {

@@ -47,8 +47,6 @@ describe('resolveInside', () => {
     'link-folder-out/secret.jpg',
     'link-folder-out/not-there.jpg',
     'link-folder-out/root/a/../../secret.jpg',
-    'a\\..\\..\\secret.jpg',
-    'C:\\secret.jpg',
     'a/lesion 1.jpg\0.png',
     '\0',
     'x'.repeat(5000),
@@ -63,6 +61,8 @@ describe('resolveInside', () => {
     'loop/x',
     `${'x'.repeat(300)}.jpg`,
     '%2e%2e/secret.jpg',
+    'a\\..\\..\\secret.jpg',
+    'C:\\secret.jpg',
   ])('says that %j is not there', async path => {
     await expect(resolveInside(root, path)).rejects.toMatchObject({ code: 'no-such-file' });
   });
@@ -104,6 +104,6 @@ describe('resolveInside', () => {
 
 describe('splitPath', () => {
   it('keeps names that only look odd', () => {
-    expect(splitPath('…/..a/ b /c..')).toEqual(['…', '..a', ' b ', 'c..']);
+    expect(splitPath('…/..a/ b /c../d\\e')).toEqual(['…', '..a', ' b ', 'c..', 'd\\e']);
   });
 });

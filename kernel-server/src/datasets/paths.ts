@@ -8,6 +8,8 @@ import { DermcapError } from '@dermcap/models/errors';
 
 /** Longer than any path a file system takes (Linux PATH_MAX): refused before the disk is asked. */
 const MAX_PATH_LENGTH = 4096;
+/** NUL ends a path early; a backslash is part of a name unless the system takes it for a separator. */
+const FORBIDDEN = sep === '\\' ? /[\0\\]/ : /\0/;
 
 function outside(path: string): DermcapError {
   return new DermcapError('path-outside-root', `“${shorten(path)}” is not a path inside the root folder.`, {
@@ -29,10 +31,10 @@ function shorten(path: string): string {
 
 /**
  * The parts of a relative path, without touching the disk; empty and `.` parts are dropped.
- * @throws DermcapError `path-outside-root` for absolute paths, `..`, NUL bytes and backslashes
+ * @throws DermcapError `path-outside-root` for absolute paths, `..`, NUL bytes and, on Windows, backslashes
  */
 export function splitPath(path: string): string[] {
-  if (path.length > MAX_PATH_LENGTH || path.startsWith('/') || /[\0\\]/.test(path)) throw outside(path);
+  if (path.length > MAX_PATH_LENGTH || path.startsWith('/') || FORBIDDEN.test(path)) throw outside(path);
   const parts = path.split('/').filter(part => part !== '' && part !== '.');
   if (parts.includes('..')) throw outside(path);
   return parts;
