@@ -283,6 +283,18 @@ describe('Runs', () => {
     expect(() => runs.get(first.id)).toThrow(expect.objectContaining({ code: 'no-such-run' }));
   });
 
+  it('forgets a run of very many images as soon as another has ended', async () => {
+    const many = Array.from({ length: 100_000 }, (_, n) => `${n}.png`);
+    const release = model.hold();
+    const large = await runs.start(request(many));
+    runs.cancel(large.id);
+    release();
+    await until(large.id, ended);
+    expect(runs.get(large.id).state).toBe('cancelled');
+    await until((await runs.start(request(['1.png']))).id, ended);
+    expect(runs.list().map(({ total }) => total)).toEqual([1]);
+  });
+
   it('takes no more runs than it can keep waiting', async () => {
     const release = model.hold();
     for (let n = 0; n < 51; n++) await runs.start(request(['1.png']));

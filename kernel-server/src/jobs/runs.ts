@@ -13,6 +13,8 @@ import { LatestCaptions } from './latest-captions.js';
 
 /** Finished runs that can still be looked at; older ones are forgotten with their events. */
 const KEPT_FINISHED_RUNS = 20;
+/** Images of all of these together: each keeps about 4 KB of results. The newest run is kept in any case. */
+const KEPT_FINISHED_IMAGES = 100_000;
 /** Runs that may wait; more is a client gone wild (CWE-770). */
 const MAX_WAITING_RUNS = 50;
 
@@ -241,6 +243,10 @@ export class Runs {
     if (isFinal(record.run.state)) return;
     this.#update(record, { state, detail, finishedMs: this.#now() });
     const finished = [...this.#runs.values()].filter(({ run }) => isFinal(run.state));
-    for (const { run } of finished.slice(0, -KEPT_FINISHED_RUNS)) this.#runs.delete(run.id);
+    let images = 0;
+    for (const [age, { run }] of finished.reverse().entries()) {
+      images += run.total;
+      if (age >= KEPT_FINISHED_RUNS || (age > 0 && images > KEPT_FINISHED_IMAGES)) this.#runs.delete(run.id);
+    }
   }
 }
