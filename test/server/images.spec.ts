@@ -207,6 +207,7 @@ describe('the rest', () => {
     expect(Health.parse((await client.ask('/health')).json())).toMatchObject({
       status: 'ok',
       contract: 1,
+      rootName: 'root',
       engine: { state: 'idle' },
     });
   });

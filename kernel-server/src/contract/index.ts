@@ -63,6 +63,8 @@ export const Health = z.object({
   contract: z.int(),
   pid: z.int(),
   uptimeS: z.number(),
+  /** Name of the folder that the server serves, without its path; empty for the root of a file system. */
+  rootName: z.string(),
   engine: EngineState,
 });
 export type Health = z.infer<typeof Health>;

@@ -1,6 +1,7 @@
 /**
  * The routes of the API. Each parses with the contract's schema, calls one function of a room, and sends.
  */
+import { basename } from 'node:path';
 import express, { type Express, type RequestHandler, type Response } from 'express';
 import { DermcapError } from '@dermcap/models/errors';
 import type { Logger } from 'pino';
@@ -88,6 +89,7 @@ function api({
       contract: CONTRACT_VERSION,
       pid: process.pid,
       uptimeS: process.uptime(),
+      rootName: basename(root),
       engine: engine.state,
     };
     response.json(health);

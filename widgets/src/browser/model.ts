@@ -29,6 +29,7 @@ export class FolderModel {
   private failed: ListedImages | null = null;
   private _phase: FolderPhase = 'starting';
   private _error: RequestError | null = null;
+  private _rootName = '';
   private _releases: Release[] = [];
   private _release: Release | null = null;
   private _run: CaptionRun | null = null;
@@ -70,6 +71,11 @@ export class FolderModel {
 
   get filter(): Filter {
     return this.failed ? 'failed' : 'all';
+  }
+
+  /** The folder's own name; empty while the root's is not known, and for the root of a file system. */
+  get name(): string {
+    return this.folder.slice(this.folder.lastIndexOf('/') + 1) || this._rootName;
   }
 
   get releases(): readonly Release[] {
@@ -259,7 +265,7 @@ export class FolderModel {
     const giveUp = Date.now() + START_TIMEOUT_MS;
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.client.health(signal);
+        this._rootName = (await this.client.health(signal)).rootName;
         return;
       } catch (error) {
         const passing = error instanceof RequestError && error.passing && error.code !== 'offline';

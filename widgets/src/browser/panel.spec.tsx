@@ -79,7 +79,15 @@ function serve({ total = 12, error = null as object | null, problem = null as st
       precision: null,
     };
     if (route === 'health') {
-      return json({ status: 'ok', version: '1', contract: CONTRACT_VERSION, pid: 1, uptimeS: 1, engine });
+      return json({
+        status: 'ok',
+        version: '1',
+        contract: CONTRACT_VERSION,
+        pid: 1,
+        uptimeS: 1,
+        rootName: 'study',
+        engine,
+      });
     }
     if (route === 'releases') {
       return json({ releases: [{ id: 'pair', name: 'pair', demo: false, stages, clip: null, problem }] });

@@ -21,7 +21,7 @@ export function Toolbar({
     <div className="dc-Toolbar" role="toolbar" aria-label={trans.__('Images and captioning')}>
       <Glyph of="folder" />
       <h2 className="dc-Toolbar-folder" title={model.folder || '/'}>
-        {folderName(model.folder, trans)}
+        {model.name || trans.__('All folders')}
       </h2>
       <span className="dc-Toolbar-count">
         {ready && model.filter === 'all' && trans._n('%1 image', '%1 images', total, count(total))}
@@ -100,7 +100,7 @@ export function Toolbar({
   );
 }
 
-/** Last part of the folder's path; the root has no name of its own. */
+/** Last part of the folder's path; the root's own name is not known before the server has answered. */
 export function folderName(folder: string, trans: TranslationBundle): string {
   return folder.slice(folder.lastIndexOf('/') + 1) || trans.__('All folders');
 }

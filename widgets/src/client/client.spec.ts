@@ -24,7 +24,15 @@ const engine = {
   providerReason: null,
   precision: null,
 };
-const health = { status: 'ok', version: '0.1.0', contract: CONTRACT_VERSION, pid: 1, uptimeS: 1, engine };
+const health = {
+  status: 'ok',
+  version: '0.1.0',
+  contract: CONTRACT_VERSION,
+  pid: 1,
+  uptimeS: 1,
+  rootName: 'study',
+  engine,
+};
 
 describe('DermcapClient', () => {
   it('asks below the Jupyter base address and signs in by header, never in the address', async () => {
