@@ -125,6 +125,11 @@ function runTitle(run: CaptionRun, trans: TranslationBundle): string {
 
 function runDetail(run: CaptionRun, trans: TranslationBundle): string {
   const state = run.run;
+  if (run.error?.code === 'no-such-run') {
+    return trans.__(
+      'The DermCap server stopped during this run and was started again. Captions made so far stay.',
+    );
+  }
   if (run.error) return [run.error.message, run.error.hint].filter(Boolean).join(' ');
   if (!run.connected) return trans.__('Connection lost; trying to reach the server again…');
   if (!state) return '';

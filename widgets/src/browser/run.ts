@@ -103,8 +103,10 @@ export class CaptionRun {
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this._cancelling = false;
-      // A run that ended in the meantime cannot be cancelled, and need not be.
-      if (this.active && error.status !== 409) this._error = error;
+      // A run that ended in the meantime cannot be cancelled, and need not be. While the connection is sought, the
+      // run is not lost: the person can press again when it is back.
+      const waits = error.passing && !this._connected;
+      if (this.active && error.status !== 409 && !waits) this._error = error;
       this._changed.emit();
     }
   }

@@ -2,7 +2,7 @@ import type { ImageEntry } from '@dermcap/kernel-server/contract';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 import type { FolderModel } from '../browser/model.js';
-import type { RequestError } from '../client/error.js';
+import { RequestError } from '../client/error.js';
 import { Button, Message } from '../shared/controls.js';
 import { Glyph } from '../shared/glyphs.js';
 import { FIT, panned, zoomed, type Zoom } from './zoom.js';
@@ -26,7 +26,14 @@ export function ImageView({ folder, entry, zoom, onZoom, trans }: ImageViewProps
     void folder.client.explain(url).then(reason => {
       if (reason) setState(reason);
       // It can be loaded after all: the connection was away for a moment. Once more, not for ever.
-      else if (attempt < 2) setAttempt(attempt + 1);
+      else if (attempt % 3 < 2) setAttempt(attempt + 1);
+      else {
+        setState(
+          new RequestError('image-undecodable', trans.__('The browser cannot show this image.'), {
+            hint: trans.__('The file may be damaged or cut short.'),
+          }),
+        );
+      }
     });
   };
   const onPointerMove = (event: React.PointerEvent<HTMLDivElement>) => {
