@@ -109,7 +109,7 @@ function freePort(): Promise<number> {
  * what comes later would take the focus away.
  */
 export async function openLab(page: Page, lab: Lab, folder?: string): Promise<void> {
-  const open = folder === undefined ? '' : `&dermcap=${folder}`;
+  const open = folder === undefined ? '' : `&dermcap=${encodeURIComponent(folder)}`;
   await page.goto(`${lab.url}/lab?reset${open}&token=${lab.token}`);
   await page.locator('#jupyterlab-splash').waitFor({ state: 'detached', timeout: 60_000 });
   const first = folder === undefined ? '.jp-Launcher' : '.dc-FolderView';

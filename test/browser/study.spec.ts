@@ -2,51 +2,21 @@
  * What a person does first: open the demo study, choose images, caption them with both stages, compare.
  * On a real JupyterLab with the real proxy, server and model; keeps pictures of what it saw.
  */
-import AxeBuilder from '@axe-core/playwright';
 import { expect } from '@playwright/test';
-import type { Page } from '@playwright/test';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openLab, screenshots, test } from './lab.js';
-
-const panel = (page: Page) => page.locator('.dc-FolderView:visible');
-const grid = (page: Page) => panel(page).getByRole('grid');
-const cells = (page: Page) => grid(page).getByRole('gridcell');
-const picture = (page: Page, name: string) => page.screenshot({ path: join(screenshots, `${name}.png`) });
-
-/** Waits until the grid shows pictures, not grey blocks. */
-async function thumbnails(page: Page): Promise<void> {
-  await expect(cells(page).first()).toBeVisible();
-  await expect
-    .poll(() =>
-      grid(page).evaluate(node => {
-        const images = [...node.querySelectorAll('img')];
-        return images.length > 0 && images.every(image => image.complete && image.naturalWidth > 0);
-      }),
-    )
-    .toBe(true);
-}
-
-async function accessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).include('.dc-FolderView').analyze();
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  expect(serious.map(({ id, nodes }) => `${id}: ${nodes.map(node => node.html).join(' ')}`)).toEqual([]);
-}
-
-/** By the command palette: menus open one another on hover, which a busy machine does too late. */
-async function useTheme(page: Page, name: 'JupyterLab Light' | 'JupyterLab Dark'): Promise<void> {
-  await choose(page, `use theme: ${name}`);
-  const light = String(name === 'JupyterLab Light');
-  await expect(page.locator('body')).toHaveAttribute('data-jp-theme-light', light);
-}
-
-/** Runs a command by its words in the palette. */
-async function choose(page: Page, words: string): Promise<void> {
-  await page.getByRole('menuitem', { name: 'View', exact: true }).click();
-  await page.getByRole('menuitem', { name: 'Activate Command Palette' }).click();
-  await page.locator('.lm-CommandPalette-input').fill(words);
-  await page.keyboard.press('Enter');
-}
+import { openLab, test } from './lab.js';
+import {
+  accessible,
+  captionButton,
+  cells,
+  choose,
+  grid,
+  panel,
+  picture,
+  thumbnails,
+  useTheme,
+} from './page.js';
 
 test.describe.configure({ mode: 'serial' });
 
@@ -142,10 +112,7 @@ test('a long run shows its progress and can be cancelled; what is done stays', a
   await openLab(page, lab, '');
   await thumbnails(page);
   await panel(page).getByRole('button', { name: 'Select all' }).click();
-  await panel(page)
-    .getByRole('button', { name: /^Caption/ })
-    .first()
-    .click();
+  await captionButton(page).click();
   const bar = panel(page).getByRole('progressbar', { name: 'Images captioned' });
   await expect(bar).toHaveAttribute('aria-valuenow', /^[1-9]/, { timeout: 120_000 });
   await picture(page, 'running');
@@ -169,10 +136,7 @@ test('an image that cannot be read is named with its reason, the others are capt
   await openLab(page, lab, 'damaged');
   await expect(panel(page).getByText('3 images')).toBeVisible();
   await panel(page).getByRole('button', { name: 'Select all' }).click();
-  await panel(page)
-    .getByRole('button', { name: /^Caption/ })
-    .first()
-    .click();
+  await captionButton(page).click();
   await expect(panel(page).getByText('Captioned 1 image')).toBeVisible({ timeout: 120_000 });
   await expect(panel(page).getByText('2 failed')).toBeVisible();
   await panel(page).getByRole('button', { name: 'Show the failed images' }).click();
