@@ -87,3 +87,13 @@ test('a picture that the browser cannot decode is said to be so, not left blank'
   const pane = panel(page).getByRole('region', { name: 'Compare' });
   await expect(pane.getByText('The browser cannot show this image.')).toBeVisible();
 });
+
+test('thumbnails that the server could not send come when it is back', async ({ page, lab }) => {
+  await copyImages(lab, 'returning', 4);
+  await page.route(/dermcap\/api\/thumbnail/, route => route.fulfill({ status: 502, body: '{}' }));
+  await openLab(page, lab, 'returning');
+  await expect(cells(page)).toHaveCount(4);
+  await page.waitForTimeout(500);
+  await page.unrouteAll();
+  await thumbnails(page);
+});

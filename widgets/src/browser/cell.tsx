@@ -14,6 +14,8 @@ export interface CellProps {
   selected: boolean;
   active: boolean;
   thumbnailUrl: string;
+  /** Another number loads the thumbnail again. */
+  thumbnailAttempt: number;
   imageHeight: number;
   trans: TranslationBundle;
   onThumbnailError: () => void;
@@ -41,6 +43,7 @@ export function Cell(props: CellProps): React.JSX.Element {
         {entry && standing?.unreadable && <Glyph of="info" size={20} />}
         {entry && !standing?.unreadable && (
           <img
+            key={props.thumbnailAttempt}
             src={props.thumbnailUrl}
             alt=""
             draggable={false}

@@ -147,6 +147,7 @@ export function Grid({ model, images, trans, onOpen }: GridProps): React.JSX.Ele
                   selected={chosen.has(index)}
                   active={index === active}
                   thumbnailUrl={url}
+                  thumbnailAttempt={entry ? model.thumbnailAttempt(entry.path) : 0}
                   imageHeight={imageHeight}
                   trans={trans}
                   onThumbnailError={() => entry && void model.thumbnailFailed(entry.path, url)}

@@ -13,6 +13,9 @@ import type { ImageStanding } from './standing.js';
 const START_WAITS_MS = [300, 500, 1000, 2000];
 /** A server that has not answered after this long is not starting, it is failing. */
 const START_TIMEOUT_MS = 60_000;
+/** Thumbnails that a passing failure kept away are asked for again after this, longer each time. */
+const THUMBNAIL_WAIT_MS = 2000;
+const THUMBNAIL_ATTEMPTS = 6;
 
 export type FolderPhase = 'starting' | 'ready' | 'failed';
 export type Filter = 'all' | 'failed';
@@ -24,6 +27,7 @@ export class FolderModel {
   private readonly emit = () => this._changed.emit();
   private readonly results = new Results();
   private readonly unreadable = new Map<string, RequestError>();
+  private readonly thumbnailAttempts = new Map<string, number>();
   private abort = new AbortController();
   private all: PagedImages | null = null;
   private failed: ListedImages | null = null;
@@ -151,6 +155,7 @@ export class FolderModel {
         null;
       this.results.addList(captions);
       this.unreadable.clear();
+      this.thumbnailAttempts.clear();
       this.selection.reset();
       this._phase = 'ready';
       const underWay = runs.find(run => ['queued', 'loading', 'running'].includes(run.state));
@@ -236,12 +241,26 @@ export class FolderModel {
     this.emit();
   }
 
-  /** Finds out why an image's thumbnail did not load and remembers it when the image itself is the reason. */
+  /** How often this thumbnail has been asked for again. */
+  thumbnailAttempt(path: string): number {
+    return this.thumbnailAttempts.get(path) ?? 0;
+  }
+
+  /**
+   * Finds out why an image's thumbnail did not load. When the image itself is the reason, it is remembered; when the
+   * server was away, the thumbnail is asked for again later.
+   */
   async thumbnailFailed(path: string, url: string): Promise<void> {
     if (this.unreadable.has(path)) return;
     const reason = await this.client.explain(url);
-    if (!reason || reason.passing) return;
-    this.unreadable.set(path, reason);
+    if (reason && !reason.passing) {
+      this.unreadable.set(path, reason);
+    } else {
+      const attempt = this.thumbnailAttempt(path) + 1;
+      if (attempt > THUMBNAIL_ATTEMPTS) return;
+      if (reason) await new Promise(resolve => setTimeout(resolve, THUMBNAIL_WAIT_MS * attempt));
+      this.thumbnailAttempts.set(path, attempt);
+    }
     this.emit();
   }
 
@@ -268,7 +287,11 @@ export class FolderModel {
         this._rootName = (await this.client.health(signal)).rootName;
         return;
       } catch (error) {
-        const passing = error instanceof RequestError && error.passing && error.code !== 'offline';
+        // Nobody is starting a server that crashed again and again: the reason is said, and not waited out.
+        const passing =
+          error instanceof RequestError &&
+          error.passing &&
+          !['offline', 'server-crashing'].includes(error.code);
         if (signal.aborted || !passing || Date.now() > giveUp) throw error;
       }
       const waitMs = START_WAITS_MS[Math.min(attempt, START_WAITS_MS.length - 1)];

@@ -69,7 +69,7 @@ export function FolderView({ model, compare, trans, copy }: FolderViewProps): Re
       <div className={`dc-FolderView-body${compare.isOpen ? ' dc-mod-comparing' : ''}`}>
         <div className="dc-FolderView-grid">
           <Content model={model} trans={trans} onOpen={openCompare} />
-          {model.selection.chosen.size > 0 && (
+          {model.phase === 'ready' && model.selection.chosen.size > 0 && (
             <SelectionBar model={model} trans={trans} onCompare={openCompare} />
           )}
         </div>
