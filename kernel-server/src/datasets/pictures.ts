@@ -98,7 +98,7 @@ async function fingerprint(file: string, variant: string): Promise<string> {
 async function statFile(file: string): Promise<{ size: bigint; mtimeNs: bigint }> {
   const { size, mtimeNs, ...rest } = await stat(file, { bigint: true });
   if ((Number(rest.mode) & 0o170000) !== 0o100000) {
-    throw new DermcapError('not-a-file', `“${basename(file)}” is a folder, not an image.`);
+    throw new DermcapError('not-a-file', `“${basename(file)}” is not a file.`);
   }
   return { size, mtimeNs };
 }
