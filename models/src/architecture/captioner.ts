@@ -7,7 +7,7 @@ import { DermcapError } from '../errors.js';
 import type { Gpt2Sizes } from '../graph/weights.js';
 import { KeyLedger } from './keys.js';
 import { stored } from './source.js';
-import type { WeightSource } from './source.js';
+import type { SourceLinear, WeightSource } from './source.js';
 import type { StateDict } from './stateDict.js';
 
 /** The trainer's LoRA alpha, a constant of its code that no file holds. */
@@ -22,11 +22,6 @@ const KNOWN_HEADS: Record<string, number> = {
   'gpt2-xl': 25,
 };
 const DEFAULT_HEAD_SIZE = 64;
-
-interface SourceLinear {
-  weight: WeightSource;
-  bias: WeightSource;
-}
 
 export interface CaptionerSources {
   projector: { fc1: SourceLinear; fc2: SourceLinear; norm: SourceLinear; alpha: WeightSource };

@@ -8,6 +8,12 @@ export type WeightSource =
   | { kind: 'stored'; view: TensorView }
   | { kind: 'lora'; base: TensorView; a: TensorView; b: TensorView; scale: number };
 
+/** A linear layer or a layer norm: what it multiplies by, and what it adds. */
+export interface SourceLinear {
+  weight: WeightSource;
+  bias: WeightSource;
+}
+
 export function stored(view: TensorView): WeightSource {
   return { kind: 'stored', view };
 }

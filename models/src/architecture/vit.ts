@@ -11,7 +11,7 @@ import type { VitSizes } from '../graph/weights.js';
 import { existingFile } from './files.js';
 import { KeyLedger } from './keys.js';
 import { stored } from './source.js';
-import type { WeightSource } from './source.js';
+import type { SourceLinear, WeightSource } from './source.js';
 import { stateDict } from './stateDict.js';
 
 /** In the order open_clip looks for them. */
@@ -23,7 +23,12 @@ const WEIGHT_FILES = [
 ] as const;
 
 /** timm's models whose heads are not 64 wide. */
-const KNOWN_HEADS: Record<string, number> = { test_vit: 2 };
+const KNOWN_HEADS: Record<string, number> = {
+  test_vit: 2,
+  vit_huge_patch14_224: 16,
+  vit_giant_patch14_224: 16,
+  vit_gigantic_patch14_224: 16,
+};
 const DEFAULT_HEAD_SIZE = 64;
 
 /** open_clip's defaults (OPENAI_DATASET_MEAN and _STD) where the configuration is silent. */
@@ -49,11 +54,6 @@ const Config = z.object({
     })
     .default({}),
 });
-
-interface SourceLinear {
-  weight: WeightSource;
-  bias: WeightSource;
-}
 
 export interface VitSources {
   patch: SourceLinear;
@@ -83,7 +83,7 @@ export interface VisionTower {
 
 /** @throws DermcapError `clip-*` naming what is missing or not supported */
 export async function openVisionTower(folder: string): Promise<VisionTower> {
-  const { name, mean, std, heads, imageSize } = await readConfig(folder);
+  const { name, mean, std, heads, imageSize, embedding } = await readConfig(folder);
   const weightsFile = await existingFile(folder, WEIGHT_FILES);
   if (weightsFile === null)
     throw new DermcapError('clip-weights-missing', `${folder} holds no vision-tower weights.`, {
@@ -118,13 +118,12 @@ export async function openVisionTower(folder: string): Promise<VisionTower> {
       };
     }),
     norm: layer('trunk.norm', width),
-    head: tensor('head.proj.weight', null, width),
+    head: tensor('head.proj.weight', embedding, width),
   };
   keys.ignore(/^text\./, 'text tower, not used for captions');
   keys.ignore(/^logit_(scale|bias)$/, 'contrastive temperature, not used for captions');
   keys.close(`timm's ${name} as a vision tower`);
 
-  const embedding = keys.peek('visual.head.proj.weight')!.shape[0]!;
   const headCount = heads ?? width / DEFAULT_HEAD_SIZE;
   if (!Number.isInteger(headCount) || width % headCount !== 0)
     throw new DermcapError(
@@ -151,6 +150,7 @@ async function readConfig(folder: string): Promise<{
   std: number[];
   heads: number | undefined;
   imageSize: number;
+  embedding: number;
 }> {
   const path = join(folder, 'open_clip_config.json');
   let text: string;
@@ -173,7 +173,8 @@ async function readConfig(folder: string): Promise<{
       `${basename(folder)}: the vision tower ${name ?? '(not from timm)'} is not supported yet.`,
       { hint: "This version reads timm's plain vision transformers (BiomedCLIP's ViT-B/16 and its sizes)." },
     );
-  const pool = vision.timm_pool ?? '';
+  // open_clip pools by the mean where the configuration is silent; null leaves timm's own, the class token.
+  const pool = vision.timm_pool === undefined ? 'avg' : (vision.timm_pool ?? '');
   if (pool !== '' && pool !== 'token')
     throw new DermcapError('clip-unsupported', `${path}: timm_pool "${pool}" is not supported yet.`);
   if ((vision.timm_proj ?? 'linear') !== 'linear')
@@ -201,6 +202,7 @@ async function readConfig(folder: string): Promise<{
   return {
     name,
     imageSize: height,
+    embedding: parsed.data.model_cfg.embed_dim,
     mean: preprocess.mean ?? DEFAULT_MEAN,
     std: preprocess.std ?? DEFAULT_STD,
     heads: typeof kwargs?.num_heads === 'number' ? kwargs.num_heads : KNOWN_HEADS[name.split('.')[0]!],
