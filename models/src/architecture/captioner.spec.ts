@@ -74,6 +74,21 @@ describe('a state dict', () => {
     expect([...open(inner).tensors.keys()]).toEqual([...captioner().keys()]);
   });
 
+  it('is found beside a lone tensor, and the configuration at any level', () => {
+    const inner = new Map<string, unknown>([
+      ['state_dict', captioner()],
+      ['cfg', new Map([['prompt_A', 'Describe.']])],
+    ]);
+    const dict = open(
+      new Map<string, unknown>([
+        ['model', inner],
+        ['best_loss', view('loss')],
+      ]),
+    );
+    expect([...dict.tensors.keys()]).toEqual([...captioner().keys()]);
+    expect(dict.beside.get('cfg')).toEqual(new Map([['prompt_A', 'Describe.']]));
+  });
+
   it('refuses a file without tensors, naming its keys', () => {
     expect(message(() => open(new Map([['epoch', 3]])))).toContain('its keys are epoch');
   });

@@ -33,7 +33,7 @@ export interface StateDict {
   readonly tensors: ReadonlyMap<string, TensorView>;
   /** Wrapper keys and prefixes that were taken off, for the report. */
   readonly unwrapped: readonly string[];
-  /** The object the state dict was found in (`cfg`, `meta`, … lie beside it). */
+  /** What lies around the state dict (`cfg`, `meta`, …), of all levels. */
   readonly beside: Dict;
 }
 
@@ -46,9 +46,11 @@ export function stateDict(checkpoint: Checkpoint): StateDict {
       hint: 'Save the model with torch.save({"model": model.state_dict(), "cfg": …}).',
     });
   let dict = checkpoint.root as Dict;
-  const beside = dict;
-  while (!holdsTensors(dict)) {
+  let beside = dict;
+  for (;;) {
+    // Before tensors: a trainer may put one (its best loss, say) beside the state dict.
     const key = WRAPPER_KEYS.find(name => dict.get(name) instanceof Map);
+    if (key === undefined && holdsTensors(dict)) break;
     if (key === undefined)
       throw new DermcapError(
         'not-a-state-dict',
@@ -57,6 +59,8 @@ export function stateDict(checkpoint: Checkpoint): StateDict {
       );
     unwrapped.push(key);
     dict = dict.get(key) as Dict;
+    // The configuration may lie at any of these levels: the outermost wins.
+    beside = new Map([...dict, ...beside]);
   }
   const tensors = new Map<string, TensorView>();
   for (const [key, value] of dict) if (isTensorView(value)) tensors.set(String(key), value);
