@@ -268,6 +268,10 @@ async function releaseTokenizer(releaseDir: string): Promise<Tokenizer> {
 
 /** Which token ends a caption: `config.json`, the tokenizer's end-of-text, else the last of the vocabulary. */
 async function endOfTextId(releaseDir: string, vocabulary: number, tokenizer: Tokenizer): Promise<number> {
-  const id = (await readGpt2Config(releaseDir))?.endOfText ?? tokenizer.endOfText;
-  return id < vocabulary ? id : vocabulary - 1;
+  const configured = (await readGpt2Config(releaseDir))?.endOfText;
+  // A configuration written with GPT-2's defaults names 50256 for the smallest vocabulary.
+  const known = [configured, tokenizer.endOfText].find(
+    id => id !== undefined && Number.isInteger(id) && id >= 0 && id < vocabulary,
+  );
+  return known ?? vocabulary - 1;
 }

@@ -58,7 +58,7 @@ export async function describeRelease(folder: string): Promise<ReleaseDescriptio
   for (const [id, file] of files) {
     const path = join(folder, file);
     const { beside } = stateDict(await openCheckpoint(path));
-    stages.push({ id, label: LABELS[id], file, prompt: await promptOf(folder, id, beside) });
+    stages.push({ id, label: LABELS[id], file, prompt: await promptOf(folder, id, file, beside) });
   }
   return { name: basename(await realpath(folder)), folder, stages, clipDir: await findClip(folder) };
 }
@@ -80,7 +80,7 @@ export async function openStage(folder: string, id: StageId): Promise<OpenStage>
     heads: gpt2?.heads,
     gpt2Name: text(config['GPT2_NAME']) ?? text(config['gpt2_name']) ?? undefined,
   });
-  const prompt = await promptOf(folder, id, dict.beside);
+  const prompt = await promptOf(folder, id, file, dict.beside);
   return { id, label: LABELS[id], file, path: dict.file, prompt, dict, config, architecture, sources };
 }
 
@@ -89,11 +89,28 @@ export interface Gpt2Config {
   endOfText: number | undefined;
 }
 
+/** Settings of GPT-2's configuration that no tensor shows and the graph holds as they are in every published model. */
+const SUPPORTED_SETTINGS: Record<string, readonly unknown[]> = {
+  activation_function: ['gelu_new', 'gelu_pytorch_tanh'],
+  layer_norm_epsilon: [1e-5],
+  scale_attn_weights: [true],
+  scale_attn_by_inverse_layer_idx: [false],
+};
+
 /** GPT-2's own `config.json` beside the checkpoints, if there is one. */
 export async function readGpt2Config(folder: string): Promise<Gpt2Config | null> {
   const path = join(folder, 'config.json');
   if (!(await isFile(path))) return null;
-  const config = parseJson(path, await readFile(path, 'utf8')) as Record<string, unknown>;
+  const config = await readJsonObject(path);
+  for (const [setting, supported] of Object.entries(SUPPORTED_SETTINGS)) {
+    const value = config[setting];
+    if (value === undefined || supported.includes(value)) continue;
+    throw new DermcapError(
+      'config-unsupported',
+      `${path}: ${setting} ${JSON.stringify(value)} is not supported, only ${supported.map(v => JSON.stringify(v)).join(' or ')}.`,
+      { hint: 'A model computed otherwise would give other captions.' },
+    );
+  }
   const eos = config['eos_token_id'];
   return {
     heads: number(config['n_head']) ?? number(config['num_attention_heads']),
@@ -129,22 +146,27 @@ async function stageFiles(folder: string): Promise<[StageId, string][]> {
   return found;
 }
 
-async function promptOf(folder: string, id: StageId, beside: Dict): Promise<string | null> {
+async function promptOf(folder: string, id: StageId, file: string, beside: Dict): Promise<string | null> {
   const config = trainingConfig(beside);
   if (id === 'a') return text(config['prompt_A']);
   const trained = text(config['prompt_B']);
   if (id === 'b') return trained;
-  return text(config['prompt']) ?? (await promptOfJson(folder)) ?? trained;
+  return text(config['prompt']) ?? (await promptOfJson(folder, file)) ?? trained;
 }
 
-async function promptOfJson(folder: string): Promise<string | null> {
-  const name = (await readdir(folder))
-    .filter(n => /^final_captioner_.*\.json$/.test(n))
-    .sort()
-    .at(-1);
-  if (name === undefined) return null;
-  const path = join(folder, name);
-  return text((parseJson(path, await readFile(path, 'utf8')) as Record<string, unknown>)['prompt']);
+/** The prompt of the `.json` that belongs to the checkpoint; of the last one, as the published script picks it. */
+async function promptOfJson(folder: string, file: string): Promise<string | null> {
+  const names = (await readdir(folder)).filter(n => /^final_captioner_.*\.json$/.test(n)).sort();
+  const own = file.replace(/\.pt$/, '.json');
+  const name = names.includes(own) ? own : names.at(-1);
+  return name === undefined ? null : text((await readJsonObject(join(folder, name)))['prompt']);
+}
+
+async function readJsonObject(path: string): Promise<Record<string, unknown>> {
+  const value = parseJson(path, await readFile(path, 'utf8'));
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new DermcapError('json-invalid', `${path} is no JSON object.`);
+  return value as Record<string, unknown>;
 }
 
 async function findClip(folder: string): Promise<string | null> {
