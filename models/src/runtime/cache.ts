@@ -3,23 +3,37 @@
  * as contiguous fp32. Everything in it can be deleted at any time.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { DermcapError } from '../errors.js';
 
 export function defaultCacheDir(): string {
+  // Set but empty is as good as not set (XDG Base Directory Specification).
   return (
-    process.env['DERMCAP_CACHE'] ??
-    join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dermcap')
+    process.env['DERMCAP_CACHE'] ||
+    join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'dermcap')
   );
 }
 
-/** Writes a file so that readers see the whole of it or nothing: temporary name, then rename. */
+/**
+ * Writes a file so that readers see the whole of it or nothing: temporary name, then rename.
+ * @throws DermcapError `cache-unwritable` naming the folder and the reason
+ */
 export async function writeAtomically(path: string, data: Uint8Array | string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${randomUUID()}.part`;
-  await writeFile(temporary, data, { mode: 0o600 });
-  await rename(temporary, path);
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFile(temporary, data, { mode: 0o600 });
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new DermcapError(
+      'cache-unwritable',
+      `The cache folder ${dirname(path)} cannot be written: ${(cause as Error).message}.`,
+      { hint: 'Name a folder with room for computed weights: --cache DIR, or DERMCAP_CACHE.', cause },
+    );
+  }
 }
 
 /** What tells one state of a file from another without reading it: path, inode, size, modification time. */
@@ -34,7 +48,8 @@ export async function cachedJson<T>(path: string, compute: () => Promise<T>): Pr
     return JSON.parse(await readFile(path, 'utf8')) as T;
   } catch {
     const value = await compute();
-    await writeAtomically(path, JSON.stringify(value));
+    // Only remembered to be quick: without a cache it is computed every time.
+    await writeAtomically(path, JSON.stringify(value)).catch(() => undefined);
     return value;
   }
 }

@@ -3,7 +3,7 @@
  * (all but a few tensors of a real release) is used in place; the rest is computed into the cache, under the hash
  * of the bytes it was made from.
  */
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import type { WeightSource } from '../architecture/source.js';
 import { sourceShape, sourceViews } from '../architecture/source.js';
 import { isFile } from '../architecture/files.js';
@@ -44,7 +44,8 @@ async function materialise(source: WeightSource, cacheDir: string): Promise<Weig
   const shape = sourceShape(source);
   const scale = source.kind === 'lora' ? source.scale : 1;
   const name = digest(RECIPE, source.kind, JSON.stringify([shape, scale]), ...parts.map(bytesOf));
-  const file = join(cacheDir, 'weights', `${name}.f32`);
+  // Absolute: onnxruntime is given it relative to the file system's root.
+  const file = resolve(cacheDir, 'weights', `${name}.f32`);
   if (!(await isFile(file))) {
     const values = source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
     await writeAtomically(file, bytesOf(values));

@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WeightSource } from '../architecture/source.js';
 import type { DType, TensorView } from '../checkpoint/tensor.js';
@@ -47,6 +47,12 @@ describe('materialising a weight', () => {
     const bytes = await readFile(weights[0]!.file);
     expect([bytes.readFloatLE(0), bytes.readFloatLE(4)]).toEqual([1, -2]);
     expect(await readdir(join(folder, 'weights'))).toHaveLength(1);
+  });
+
+  it('gives an absolute path, also in a cache named relatively', async () => {
+    const path = await file('w', Uint16Array.of(0x3c00));
+    const weight = await materialiser(relative(process.cwd(), folder))(stored(view(path, [1], 'float16')));
+    expect(weight.file.startsWith(folder)).toBe(true);
   });
 
   it('lays a transposed tensor out in order', async () => {
