@@ -72,6 +72,10 @@ describe('decoding options', () => {
     expect(values(made['badTokens']!)).toEqual([4, 7]);
   });
 
+  it('refuse a prompt in another vocabulary', () => {
+    expect(() => feeds([[1], [2, 50]])).toThrow('has a token 50, but the model has 50 tokens only');
+  });
+
   it('refuse what does not fit the positions, with the numbers', () => {
     expect(() => feeds([Array(14).fill(1), [1]])).not.toThrow();
     expect(() => feeds([Array(15).fill(1), [1]])).toThrow(

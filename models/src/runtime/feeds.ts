@@ -2,26 +2,21 @@
  * The caption graph's inputs for one call: prompts laid out behind the prefix, masks, decoding options.
  */
 import { Tensor } from 'onnxruntime-node';
+import type { Decoding } from '../decoding.js';
 import { DermcapError } from '../errors.js';
 import { lanesOf, UNSEEN } from '../graph/caption.js';
 import type { CaptionModel } from '../graph/caption.js';
 
 /** Decoding options with the bad phrases already as token ids. */
-export interface DecodingIds {
-  numBeams: number;
-  maxNewTokens: number;
-  minNewTokens: number;
-  noRepeatNgramSize: number;
-  repetitionPenalty: number;
-  lengthPenalty: number;
-  earlyStopping: boolean;
+export interface DecodingIds extends Omit<Decoding, 'badWords'> {
   badWords: readonly (readonly number[])[];
 }
 
 /**
  * @param embeddings [B, D] row-major
  * @param prompts token ids per stage
- * @throws DermcapError `prompt-too-long` when prefix + prompt + new tokens exceed the model's positions
+ * @throws DermcapError `prompt-too-long` when prefix + prompt + new tokens exceed the model's positions,
+ *   `tokenizer-mismatch` when the prompt has tokens that the model has not
  */
 export function captionFeeds(
   model: CaptionModel,
@@ -38,6 +33,13 @@ export function captionFeeds(
       `${prefixSlots} prefix slots, a prompt of ${longest} tokens and ${decoding.maxNewTokens} new tokens ` +
         `exceed the model's ${sizes.positions} positions.`,
       { hint: 'Shorten the prompt or lower the maximum of new tokens.' },
+    );
+  const unknown = prompts.flat().find(id => id >= sizes.vocabulary);
+  if (unknown !== undefined)
+    throw new DermcapError(
+      'tokenizer-mismatch',
+      `The prompt has a token ${unknown}, but the model has ${sizes.vocabulary} tokens only.`,
+      { hint: "Put the model's own tokenizer.json beside the checkpoint." },
     );
   return {
     embedding: new Tensor('float32', embeddings, [embeddings.length / model.embedding, model.embedding]),
