@@ -3,12 +3,12 @@
  * (all but a few tensors of a real release) is used in place; the rest is computed into the cache, under the hash
  * of the bytes it was made from.
  */
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { WeightSource } from '../architecture/source.js';
 import { sourceShape, sourceViews } from '../architecture/source.js';
-import { isFile } from '../architecture/files.js';
 import { readFloat32 } from '../checkpoint/read.js';
-import { DTYPE_SIZE, isContiguous } from '../checkpoint/tensor.js';
+import { DTYPE_SIZE, elementCount, isContiguous } from '../checkpoint/tensor.js';
 import type { TensorView } from '../checkpoint/tensor.js';
 import type { Weight } from '../graph/builder.js';
 import { writeAtomically } from './cache.js';
@@ -46,7 +46,9 @@ async function materialise(source: WeightSource, cacheDir: string): Promise<Weig
   const name = digest(RECIPE, source.kind, JSON.stringify([shape, scale]), ...parts.map(bytesOf));
   // Absolute: onnxruntime is given it relative to the file system's root.
   const file = resolve(cacheDir, 'weights', `${name}.f32`);
-  if (!(await isFile(file))) {
+  // Its size too: a machine that lost power may keep the name of a file without its content.
+  const written = await stat(file).catch(() => null);
+  if (written?.size !== DTYPE_SIZE.float32 * elementCount(shape)) {
     const values = source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
     await writeAtomically(file, bytesOf(values));
   }

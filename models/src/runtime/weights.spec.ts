@@ -49,6 +49,14 @@ describe('materialising a weight', () => {
     expect(await readdir(join(folder, 'weights'))).toHaveLength(1);
   });
 
+  it('writes a file again that lost its content', async () => {
+    const source = stored(view(await file('w', Uint16Array.of(0x3c00)), [1], 'float16'));
+    const { file: made } = await materialiser(folder)(source);
+    await writeFile(made, '');
+    await materialiser(folder)(source);
+    expect((await readFile(made)).readFloatLE(0)).toBe(1);
+  });
+
   it('gives an absolute path, also in a cache named relatively', async () => {
     const path = await file('w', Uint16Array.of(0x3c00));
     const weight = await materialiser(relative(process.cwd(), folder))(stored(view(path, [1], 'float16')));
