@@ -37,7 +37,7 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
   for (const { id, file, sha256, unwrapped, architecture, config } of stages) {
     const { sizes, layers, headsFrom, prefixSlots, embedding, hidden, tiedHead, lora, dtypes, keys } =
       architecture;
-    lines.push('', `${id === 'final' ? 'Final' : `Stage ${id.toUpperCase()}`}  ${file}`);
+    lines.push('', `${id === 'final' ? 'Final' : `Stage ${stageName(id)}`}  ${file}`);
     lines.push(
       ...rows([
         ['sha256', sha256],
@@ -62,7 +62,7 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
     );
   }
   for (const { stages: pair, equalBytes, totalBytes, share, different } of sharing) {
-    lines.push('', `Stages ${pair.map(id => id.toUpperCase()).join(' and ')} share`);
+    lines.push('', `Stages ${pair.map(stageName).join(' and ')} share`);
     lines.push(
       ...rows([
         ['equal', `${megabytes(equalBytes)} of ${megabytes(totalBytes)} (${(100 * share).toFixed(1)} %)`],
@@ -91,6 +91,10 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
     );
   }
   return `${lines.join('\n')}\n`;
+}
+
+function stageName(id: string): string {
+  return id === 'final' ? 'Final' : id.toUpperCase();
 }
 
 function rows(entries: readonly (readonly [string, string])[], indent = 2): string[] {
