@@ -4,7 +4,13 @@
 import { availableParallelism } from 'node:os';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
-import { describeRelease, openStage, readGpt2Config, tokenizerFile } from './architecture/release.js';
+import {
+  describeRelease,
+  endOfTextId,
+  openStage,
+  readGpt2Config,
+  tokenizerFile,
+} from './architecture/release.js';
 import type { OpenStage, StageId } from './architecture/release.js';
 import { mapSources } from './architecture/source.js';
 import { openVisionTower } from './architecture/vit.js';
@@ -129,6 +135,7 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   const clip = { name: tower.name, sha256: await fileSha256(tower.weightsFile, cacheDir) };
 
   const tokenizer = await releaseTokenizer(releaseDir);
+  const configured = (await readGpt2Config(releaseDir))?.endOfText;
   const materialise = materialiser(cacheDir);
   onProgress('Loading the vision tower');
   const vision = await createSession(
@@ -142,10 +149,11 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   for (const { members, sharedBlocks } of await groupStages(stages, cacheDir)) {
     const first = stages[members[0]!]!;
     const { sizes, prefixSlots, embedding } = first.architecture;
+    const endOfText = endOfTextId(sizes.vocabulary, configured, tokenizer.endOfText);
     const gpt2 = [];
     for (const member of members) gpt2.push(await mapSources(stages[member]!.sources.gpt2, materialise));
     const model: CaptionModel = {
-      sizes: { ...sizes, endOfText: await endOfTextId(releaseDir, sizes.vocabulary, tokenizer) },
+      sizes: { ...sizes, endOfText },
       prefixSlots,
       embedding,
       projector: await mapSources(first.sources.projector, materialise),
@@ -264,14 +272,4 @@ function withoutPrompt(caption: string, prompt: string): string {
 async function releaseTokenizer(releaseDir: string): Promise<Tokenizer> {
   const file = await tokenizerFile(releaseDir);
   return file === null ? gpt2Tokenizer() : loadTokenizer(file);
-}
-
-/** Which token ends a caption: `config.json`, the tokenizer's end-of-text, else the last of the vocabulary. */
-async function endOfTextId(releaseDir: string, vocabulary: number, tokenizer: Tokenizer): Promise<number> {
-  const configured = (await readGpt2Config(releaseDir))?.endOfText;
-  // A configuration written with GPT-2's defaults names 50256 for the smallest vocabulary.
-  const known = [configured, tokenizer.endOfText].find(
-    id => id !== undefined && Number.isInteger(id) && id >= 0 && id < vocabulary,
-  );
-  return known ?? vocabulary - 1;
 }

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeRelease, readGpt2Config } from './release.js';
+import { describeRelease, endOfTextId, readGpt2Config } from './release.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -57,5 +57,14 @@ describe('config.json', () => {
 
   it('is refused when it is no object', async () => {
     await expect(config(null)).rejects.toThrow('config.json is no JSON object');
+  });
+});
+
+describe('the token that ends a caption', () => {
+  it("is the configuration's, else the tokenizer's, else the last, as far as the vocabulary has them", () => {
+    expect(endOfTextId(50257, 50256, 0)).toBe(50256);
+    expect(endOfTextId(340, 50256, 0)).toBe(0);
+    expect(endOfTextId(340, undefined, 7)).toBe(7);
+    expect(endOfTextId(340, -1, 50256)).toBe(339);
   });
 });

@@ -118,6 +118,15 @@ export async function readGpt2Config(folder: string): Promise<Gpt2Config | null>
   };
 }
 
+/**
+ * Which token ends a caption: the first of these ids (`config.json`'s, the tokenizer's) that the vocabulary has, else
+ * its last. A configuration written with GPT-2's defaults names 50256 for the smallest vocabulary.
+ */
+export function endOfTextId(vocabulary: number, ...ids: (number | undefined)[]): number {
+  const known = ids.find(id => id !== undefined && Number.isInteger(id) && id >= 0 && id < vocabulary);
+  return known ?? vocabulary - 1;
+}
+
 export function tokenizerFile(folder: string): Promise<string | null> {
   return existingFile(folder, ['tokenizer.json']);
 }
