@@ -112,8 +112,8 @@ function counted(counts: Record<string, number>): string {
     .join(', ');
 }
 
-function keysSummary({ used, ignored }: { used: number; ignored: readonly unknown[] }): string {
-  return `${used} used, ${ignored.length} ignored, none missing`;
+function keysSummary({ used, ignored }: { used: readonly unknown[]; ignored: readonly unknown[] }): string {
+  return `${used.length} used, ${ignored.length} ignored, none missing`;
 }
 
 /** Ignored keys by reason, as a tower brings a hundred of its text half. */

@@ -26,7 +26,7 @@ export const DEMO_RELEASE_ID = 'demo';
 export const DEMO_RELEASE_NAME = 'DermCap demo';
 /** A new or mended release shows up after at most this long. */
 const KEEP_MS = 5000;
-const CHECKPOINT_NAME = /^(best_stage[ab]|final_captioner_.*)\.(pt|safetensors)$/i;
+const CHECKPOINT_NAME = /^(best_stage[AB]|final_captioner_.*)\.pt$/;
 
 /** Folder of the demo release inside the installed models package. */
 export function demoReleaseDir(): string {

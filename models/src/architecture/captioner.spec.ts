@@ -135,6 +135,13 @@ describe('the captioner', () => {
     ]);
   });
 
+  it('accounts for every entry: used, or ignored for a reason', () => {
+    const root = new Map<string, unknown>([...captioner(), ['epoch', 3]]);
+    const { keys } = captionerArchitecture(open(root)).architecture;
+    expect(new Set(keys.used)).toEqual(new Set(captioner().keys()));
+    expect(keys.ignored).toEqual([{ key: 'epoch', reason: 'not a tensor' }]);
+  });
+
   it('names every missing, unexpected and misshapen key at once', () => {
     const tensors = captioner();
     tensors.delete('gpt2.transformer.h.1.ln_2.bias');

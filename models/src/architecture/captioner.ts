@@ -6,6 +6,7 @@ import type { TensorView } from '../checkpoint/tensor.js';
 import { DermcapError } from '../errors.js';
 import type { Gpt2Sizes } from '../graph/weights.js';
 import { KeyLedger } from './keys.js';
+import type { KeyAccount } from './keys.js';
 import { stored } from './source.js';
 import type { SourceLinear, WeightSource } from './source.js';
 import type { StateDict } from './stateDict.js';
@@ -58,7 +59,7 @@ export interface CaptionerArchitecture {
   lora: LoraLayer[];
   /** Stored key → element type counts, to tell fp16 files. */
   dtypes: Record<string, number>;
-  keys: { used: number; ignored: { key: string; reason: string }[] };
+  keys: KeyAccount;
 }
 
 /** What else is known of the model beside its tensors. */
@@ -74,7 +75,7 @@ export function captionerArchitecture(
   dict: StateDict,
   hints: CaptionerHints = {},
 ): { architecture: CaptionerArchitecture; sources: CaptionerSources } {
-  const keys = new KeyLedger(dict.file, dict.tensors);
+  const keys = new KeyLedger(dict);
   const lora: LoraLayer[] = [];
   const tensor = (key: string, ...shape: (number | null)[]) => stored(keys.take(key, shape));
   const norm = (key: string, width: number): SourceLinear => ({
@@ -147,10 +148,7 @@ export function captionerArchitecture(
       tiedHead: head.storage === wte.storage && head.offset === wte.offset,
       lora,
       dtypes: dtypeCounts(dict.tensors),
-      keys: {
-        used: keys.used.size,
-        ignored: [...keys.ignored].map(([key, reason]) => ({ key, reason })),
-      },
+      keys: keys.account(),
     },
     sources: {
       projector,

@@ -1,21 +1,31 @@
 import type { TensorView } from '../checkpoint/tensor.js';
 import { DermcapError } from '../errors.js';
 import { listed } from './stateDict.js';
+import type { StateDict } from './stateDict.js';
+
+/** What became of every entry of a state dict. */
+export interface KeyAccount {
+  used: string[];
+  ignored: { key: string; reason: string }[];
+}
 
 /**
  * Accounts for every key of a state dict: each is used, ignored for a stated reason, or an error.
  * Problems are collected, so that one message names them all.
  */
 export class KeyLedger {
-  readonly used = new Set<string>();
-  readonly ignored = new Map<string, string>();
+  private readonly used = new Set<string>();
+  private readonly ignored = new Map<string, string>();
   private readonly missing: string[] = [];
   private readonly misshapen: string[] = [];
 
-  constructor(
-    private readonly file: string,
-    private readonly tensors: ReadonlyMap<string, TensorView>,
-  ) {}
+  private readonly file: string;
+  private readonly tensors: ReadonlyMap<string, TensorView>;
+
+  constructor(private readonly dict: StateDict) {
+    this.file = dict.file;
+    this.tensors = dict.tensors;
+  }
 
   has(key: string): boolean {
     return this.tensors.has(key);
@@ -71,5 +81,15 @@ export class KeyLedger {
       throw new DermcapError('keys-mismatch', `${this.file} is not ${model}: ${problems.join('; ')}.`, {
         hint: 'Nothing is dropped in silence: every tensor of a checkpoint must have a place in the model.',
       });
+  }
+
+  account(): KeyAccount {
+    return {
+      used: [...this.used],
+      ignored: [
+        ...[...this.ignored].map(([key, reason]) => ({ key, reason })),
+        ...this.dict.others.map(key => ({ key, reason: 'not a tensor' })),
+      ],
+    };
   }
 }

@@ -31,6 +31,8 @@ export type Dict = Map<unknown, PickleValue>;
 export interface StateDict {
   readonly file: string;
   readonly tensors: ReadonlyMap<string, TensorView>;
+  /** Entries of the state dict that are no tensors. */
+  readonly others: readonly string[];
   /** Wrapper keys and prefixes that were taken off, for the report. */
   readonly unwrapped: readonly string[];
   /** What lies around the state dict (`cfg`, `meta`, …), of all levels. */
@@ -63,8 +65,11 @@ export function stateDict(checkpoint: Checkpoint): StateDict {
     beside = new Map([...dict, ...beside]);
   }
   const tensors = new Map<string, TensorView>();
-  for (const [key, value] of dict) if (isTensorView(value)) tensors.set(String(key), value);
-  return { file, beside, unwrapped, tensors: withoutWrappers(file, tensors, unwrapped) };
+  const others: string[] = [];
+  for (const [key, value] of dict)
+    if (isTensorView(value)) tensors.set(String(key), value);
+    else others.push(String(key));
+  return { file, beside, unwrapped, others, tensors: withoutWrappers(file, tensors, unwrapped) };
 }
 
 function holdsTensors(dict: Dict): boolean {

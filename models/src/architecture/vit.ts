@@ -10,6 +10,7 @@ import { DermcapError } from '../errors.js';
 import type { VitSizes } from '../graph/weights.js';
 import { existingFile } from './files.js';
 import { KeyLedger } from './keys.js';
+import type { KeyAccount } from './keys.js';
 import { stored } from './source.js';
 import type { SourceLinear, WeightSource } from './source.js';
 import { stateDict } from './stateDict.js';
@@ -78,7 +79,7 @@ export interface VisionTower {
   mean: number[];
   std: number[];
   sources: VitSources;
-  keys: { used: number; ignored: { key: string; reason: string }[] };
+  keys: KeyAccount;
 }
 
 /** @throws DermcapError `clip-*` naming what is missing or not supported */
@@ -90,7 +91,7 @@ export async function openVisionTower(folder: string): Promise<VisionTower> {
       hint: `Expected one of: ${WEIGHT_FILES.join(', ')}.`,
     });
   const dict = stateDict(await openCheckpoint(weightsFile));
-  const keys = new KeyLedger(dict.file, dict.tensors);
+  const keys = new KeyLedger(dict);
   const tensor = (key: string, ...shape: (number | null)[]) => stored(keys.take(`visual.${key}`, shape));
   const layer = (key: string, ...shape: number[]): SourceLinear => ({
     weight: tensor(`${key}.weight`, ...shape),
@@ -140,7 +141,7 @@ export async function openVisionTower(folder: string): Promise<VisionTower> {
     mean,
     std,
     sources,
-    keys: { used: keys.used.size, ignored: [...keys.ignored].map(([key, reason]) => ({ key, reason })) },
+    keys: keys.account(),
   };
 }
 
