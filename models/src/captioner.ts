@@ -18,7 +18,7 @@ import { withDefaults } from './decoding.js';
 import type { Decoding } from './decoding.js';
 import { DermcapError } from './errors.js';
 import { captionGraph } from './graph/caption.js';
-import type { CaptionModel } from './graph/caption.js';
+import type { CaptionModel } from './graph/lanes.js';
 import { vitGraph } from './graph/vit.js';
 import type { InputSpec } from './image/preprocess.js';
 import { defaultCacheDir } from './runtime/cache.js';

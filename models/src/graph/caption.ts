@@ -19,33 +19,14 @@ import { gpt2Block, normalise } from './gpt2.js';
 import type { KeyValue, Residual } from './gpt2.js';
 import { declareInputs } from './inputs.js';
 import type { CaptionInputs, StageInputs } from './inputs.js';
+import { lanesOf, UNSEEN } from './lanes.js';
+import type { CaptionModel, Lane } from './lanes.js';
 import { processCandidates } from './processors.js';
 import type { Candidates } from './processors.js';
 import { projector } from './projector.js';
-import type { Gpt2Sizes, Gpt2Weights, ProjectorWeights } from './weights.js';
 
 /** Steps between two compactions of the pools. */
 const CHUNK = 8;
-/** Additive mask of a slot that may not be seen; half of it tells seen from unseen. */
-export const UNSEEN = -1e30;
-
-export interface CaptionModel {
-  sizes: Gpt2Sizes;
-  prefixSlots: number;
-  embedding: number;
-  projector: ProjectorWeights;
-  stages: readonly Gpt2Weights[];
-  /** Number of first blocks that are equal in all stages. */
-  sharedBlocks: number;
-}
-
-/** A set of rows with pools of its own. */
-interface Lane {
-  name: string;
-  stages: number[];
-  blocks: number[];
-}
-
 /** Loop-carried values, in order. */
 class Carried {
   readonly names: string[] = [];
@@ -131,19 +112,6 @@ export function captionGraph(model: CaptionModel): Graph {
   return g;
 }
 
-export function lanesOf(model: Pick<CaptionModel, 'stages' | 'sharedBlocks'>): Lane[] {
-  const all = model.stages.map((_, s) => s);
-  const depth = model.stages[0]!.blocks.length;
-  const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
-  const lanes: Lane[] = [];
-  if (model.sharedBlocks > 0)
-    lanes.push({ name: 'trunk', stages: all, blocks: range(0, model.sharedBlocks) });
-  if (model.sharedBlocks < depth)
-    for (const s of all)
-      lanes.push({ name: `branch${s}`, stages: [s], blocks: range(model.sharedBlocks, depth) });
-  return lanes;
-}
-
 /** The outer loop: run a chunk of steps, then freeze what it appended. Returns the final state. */
 function chunkLoop(
   g: Graph,
@@ -162,7 +130,7 @@ function chunkLoop(
   const declare = (graph: Graph, carried: Carried, prefix: string) =>
     carried.names.map((name, i) => graph.input(`${prefix}${name}`, carried.types[i]!, open(carried, i)));
   const stateIn = declare(body, state, 'chunk_');
-  const frozen = declare(body, pools, 'frozen_');
+  declare(body, pools, 'frozen_');
 
   const images = body.size('chunk_x', 0);
   const empty = body.filled(body.concat([images, body.ints([heads, 0, width / heads])], 0), 0, 'float');
@@ -192,7 +160,6 @@ function chunkLoop(
     body.output(after[name]!, state.types[i]!, open(state, i), body.fresh(name)),
   );
   pools.names.forEach((name, i) => body.output(after[name]!, 'float', open(pools, i), body.fresh(name)));
-  void frozen;
 
   const results = ['trip', ...names].map(name => g.fresh(name));
   const initial = [g.int(1), ...state.initial, ...pools.initial];

@@ -4,8 +4,8 @@
  */
 import type { BeamInputs } from './beam.js';
 import type { Graph, Value } from './builder.js';
-import { lanesOf } from './caption.js';
-import type { CaptionModel } from './caption.js';
+import { lanesOf } from './lanes.js';
+import type { CaptionModel } from './lanes.js';
 import type { ProcessorInputs } from './processors.js';
 
 export interface StageInputs {

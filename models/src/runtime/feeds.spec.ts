@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { UNSEEN } from '../graph/caption.js';
-import type { CaptionModel } from '../graph/caption.js';
+import { UNSEEN } from '../graph/lanes.js';
+import type { CaptionModel } from '../graph/lanes.js';
 import { captionFeeds } from './feeds.js';
 import type { DecodingIds } from './feeds.js';
 

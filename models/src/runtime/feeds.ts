@@ -4,8 +4,8 @@
 import { Tensor } from 'onnxruntime-node';
 import type { Decoding } from '../decoding.js';
 import { DermcapError } from '../errors.js';
-import { lanesOf, UNSEEN } from '../graph/caption.js';
-import type { CaptionModel } from '../graph/caption.js';
+import { lanesOf, UNSEEN } from '../graph/lanes.js';
+import type { CaptionModel } from '../graph/lanes.js';
 
 /** Decoding options with the bad phrases already as token ids. */
 export interface DecodingIds extends Omit<Decoding, 'badWords'> {

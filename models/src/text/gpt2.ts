@@ -5,7 +5,18 @@
  * `encode` finds special tokens only at the start of a text, and JavaScript's `\s` is not the reference's.
  */
 import ranks from 'gpt-tokenizer/bpeRanks/r50k_base';
-import type { Tokenizer } from './tokenizer.js';
+
+/** Text to token ids and back. */
+export interface Tokenizer {
+  /** No special tokens are added; those written out in the text become their ids, as in the reference. */
+  encode(text: string): number[];
+  /** Special tokens are left out; spaces are not cleaned up. Bytes that are no UTF-8 become U+FFFD. */
+  decode(ids: readonly number[]): string;
+  /** One more than the largest id. */
+  readonly vocabSize: number;
+  /** Id of `<|endoftext|>`; the last one of a vocabulary without it. */
+  readonly endOfText: number;
+}
 
 const END_OF_TEXT = '<|endoftext|>';
 const END_OF_TEXT_ID = 50256;

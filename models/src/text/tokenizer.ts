@@ -4,19 +4,10 @@ import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { DermcapError } from '../errors.js';
 import { GPT2_PIECES } from './gpt2.js';
+import type { Tokenizer } from './gpt2.js';
 
 export { gpt2Tokenizer } from './gpt2.js';
-
-export interface Tokenizer {
-  /** No special tokens are added; those written out in the text become their ids, as in the reference. */
-  encode(text: string): number[];
-  /** Special tokens are left out; spaces are not cleaned up. Bytes that are no UTF-8 become U+FFFD. */
-  decode(ids: readonly number[]): string;
-  /** One more than the largest id. */
-  readonly vocabSize: number;
-  /** Id of `<|endoftext|>`; the last one of a vocabulary without it. */
-  readonly endOfText: number;
-}
+export type { Tokenizer } from './gpt2.js';
 
 /** The largest known vocabularies (256,000 tokens) make files of about 35 MB (CWE-770). */
 const MAX_FILE_BYTES = 100_000_000;
