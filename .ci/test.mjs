@@ -1,7 +1,17 @@
 // npm test: sets up what is missing (Chromium too) and runs every test there is.
 import { chromium } from './browser.mjs';
 import { main, setUp } from './steps.mjs';
-import { format, lint, playwright, pytest, ruff, runSuites, types, vitest } from './suites.mjs';
+import {
+  format,
+  lint,
+  playwright,
+  pytest,
+  pythonFormat,
+  pythonLint,
+  runSuites,
+  types,
+  vitest,
+} from './suites.mjs';
 
 main(async () => {
   await setUp();
@@ -10,7 +20,8 @@ main(async () => {
     types,
     lint,
     format,
-    ruff,
+    pythonLint,
+    pythonFormat,
     () => vitest('unit', 'widgets'),
     () => vitest('server'),
     () => vitest('parity'),
