@@ -4,14 +4,8 @@
 import { availableParallelism } from 'node:os';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
-import {
-  describeRelease,
-  endOfTextId,
-  openStage,
-  readGpt2Config,
-  tokenizerFile,
-} from './architecture/release.js';
-import type { OpenStage, StageId } from './architecture/release.js';
+import { endOfTextId, openRelease, tokenizerFile } from './architecture/release.js';
+import type { StageId } from './architecture/release.js';
 import { mapSources } from './architecture/source.js';
 import { openVisionTower } from './architecture/vit.js';
 import { withDefaults } from './decoding.js';
@@ -111,10 +105,9 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   const provider = chooseProvider(options.provider ?? 'auto');
 
   onProgress('Reading the checkpoints');
-  const { name: releaseName, clipDir } = await describeRelease(releaseDir);
-  const stages: OpenStage[] = [];
-  for (const id of options.stages) stages.push(await openStage(releaseDir, id));
-  const towerDir = options.clipDir ?? clipDir;
+  const release = await openRelease(releaseDir, options.stages);
+  const { stages } = release;
+  const towerDir = options.clipDir ?? release.clipDir;
   if (towerDir === null)
     throw new DermcapError('clip-missing', `${releaseDir}: no vision tower was found for this release.`, {
       hint: 'Name the folder with open_clip_config.json (--clip DIR), or put it into the release as "clip".',
@@ -135,7 +128,6 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   const clip = { name: tower.name, sha256: await fileSha256(tower.weightsFile, cacheDir) };
 
   const tokenizer = await releaseTokenizer(releaseDir);
-  const configured = (await readGpt2Config(releaseDir))?.endOfText;
   const materialise = materialiser(cacheDir);
   onProgress('Loading the vision tower');
   const vision = await createSession(
@@ -149,7 +141,7 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   for (const { members, sharedBlocks } of await groupStages(stages, cacheDir)) {
     const first = stages[members[0]!]!;
     const { sizes, prefixSlots, embedding } = first.architecture;
-    const endOfText = endOfTextId(sizes.vocabulary, configured, tokenizer.endOfText);
+    const endOfText = endOfTextId(sizes.vocabulary, release.endOfText, tokenizer.endOfText);
     const gpt2 = [];
     for (const member of members) gpt2.push(await mapSources(stages[member]!.sources.gpt2, materialise));
     const model: CaptionModel = {
@@ -165,7 +157,7 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   onProgress('Ready');
 
   return new OnnxCaptioner(
-    releaseName,
+    release.name,
     stages.map(({ id, label, file, prompt }, i) => ({ id, label, file, prompt, sha256: shas[i]! })),
     clip,
     provider,

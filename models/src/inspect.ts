@@ -1,7 +1,7 @@
 /**
  * What a release is, in full: architecture, every key accounted for, training configuration, shared tensors.
  */
-import { describeRelease, openStage } from './architecture/release.js';
+import { openRelease } from './architecture/release.js';
 import type { OpenStage, StageId, TrainingConfig } from './architecture/release.js';
 import type { CaptionerArchitecture } from './architecture/captioner.js';
 import { openVisionTower } from './architecture/vit.js';
@@ -48,21 +48,19 @@ export async function inspectRelease(
   options: { clipDir?: string | undefined; cacheDir?: string | undefined } = {},
 ): Promise<ReleaseInspection> {
   const cacheDir = options.cacheDir ?? defaultCacheDir();
-  const description = await describeRelease(releaseDir);
-  const open: OpenStage[] = [];
-  for (const { id } of description.stages) open.push(await openStage(releaseDir, id));
+  const release = await openRelease(releaseDir);
   const stages: StageInspection[] = [];
-  for (const { id, file, path, dict, architecture, config } of open) {
+  for (const { id, file, path, dict, architecture, config } of release.stages) {
     const sha256 = await fileSha256(path, cacheDir);
     stages.push({ id, file, sha256, unwrapped: dict.unwrapped, architecture, config });
   }
   const sharing: StagePairSharing[] = [];
-  for (const [i, a] of open.entries())
-    for (const b of open.slice(i + 1)) sharing.push(await pairSharing(a, b, cacheDir));
-  const clipDir = options.clipDir ?? description.clipDir;
+  for (const [i, a] of release.stages.entries())
+    for (const b of release.stages.slice(i + 1)) sharing.push(await pairSharing(a, b, cacheDir));
+  const clipDir = options.clipDir ?? release.clipDir;
   return {
-    name: description.name,
-    folder: description.folder,
+    name: release.name,
+    folder: release.folder,
     stages,
     sharing,
     clip: clipDir === null ? null : await inspectTower(clipDir, cacheDir),

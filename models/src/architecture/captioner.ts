@@ -4,11 +4,11 @@
  */
 import type { TensorView } from '../checkpoint/tensor.js';
 import { DermcapError } from '../errors.js';
-import type { Gpt2Sizes } from '../graph/weights.js';
+import type { Gpt2Sizes, Gpt2Weights, ProjectorWeights } from '../graph/weights.js';
 import { KeyLedger } from './keys.js';
 import type { KeyAccount } from './keys.js';
 import { stored } from './source.js';
-import type { SourceLinear, WeightSource } from './source.js';
+import type { SourceLinear, SourcesOf } from './source.js';
 import type { StateDict } from './stateDict.js';
 
 /** The trainer's LoRA alpha, a constant of its code that no file holds. */
@@ -25,19 +25,8 @@ const KNOWN_HEADS: Record<string, number> = {
 const DEFAULT_HEAD_SIZE = 64;
 
 export interface CaptionerSources {
-  projector: { fc1: SourceLinear; fc2: SourceLinear; norm: SourceLinear; alpha: WeightSource };
-  gpt2: {
-    tokenEmbedding: WeightSource;
-    positionEmbedding: WeightSource;
-    blocks: {
-      ln1: SourceLinear;
-      attention: { qkv: SourceLinear; out: SourceLinear };
-      ln2: SourceLinear;
-      mlp: { up: SourceLinear; down: SourceLinear };
-    }[];
-    finalNorm: SourceLinear;
-    head: WeightSource;
-  };
+  projector: SourcesOf<ProjectorWeights>;
+  gpt2: SourcesOf<Gpt2Weights>;
 }
 
 export interface LoraLayer {

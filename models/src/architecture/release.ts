@@ -46,6 +46,12 @@ export interface OpenStage extends StageFile {
   sources: CaptionerSources;
 }
 
+export interface OpenRelease extends Pick<ReleaseDescription, 'name' | 'folder' | 'clipDir'> {
+  stages: OpenStage[];
+  /** End-of-text token of `config.json`; undefined where that is silent. */
+  endOfText: number | undefined;
+}
+
 const LABELS: Record<StageId, string> = { a: 'Stage A', b: 'Stage B', final: 'Final' };
 
 /**
@@ -60,28 +66,48 @@ export async function describeRelease(folder: string): Promise<ReleaseDescriptio
     const { beside } = stateDict(await openCheckpoint(path));
     stages.push({ id, label: LABELS[id], file, prompt: await promptOf(folder, id, file, beside) });
   }
-  return { name: basename(await realpath(folder)), folder, stages, clipDir: await findClip(folder) };
+  return { ...(await placeOf(folder)), folder, stages };
 }
 
 /**
- * Opens one stage: its architecture and where every weight lies.
+ * Opens stages, all of the release unless some are named: their architecture and where every weight lies.
  * @throws DermcapError `stage-missing`, or what the reader and the architecture found
  */
-export async function openStage(folder: string, id: StageId): Promise<OpenStage> {
-  const file = new Map(await stageFiles(folder)).get(id);
-  if (file === undefined)
-    throw new DermcapError('stage-missing', `${folder} holds no ${LABELS[id]} checkpoint.`, {
-      hint: 'best_stageA.pt is Stage A, best_stageB.pt Stage B, final_captioner_*.pt the final model.',
-    });
-  const dict = stateDict(await openCheckpoint(join(folder, file)));
-  const config = trainingConfig(dict.beside);
+export async function openRelease(folder: string, ids?: readonly StageId[]): Promise<OpenRelease> {
+  const files = new Map(await stageFiles(folder));
   const gpt2 = await readGpt2Config(folder);
-  const { architecture, sources } = captionerArchitecture(dict, {
-    heads: gpt2?.heads,
-    gpt2Name: text(config['GPT2_NAME']) ?? text(config['gpt2_name']) ?? undefined,
-  });
-  const prompt = await promptOf(folder, id, file, dict.beside);
-  return { id, label: LABELS[id], file, path: dict.file, prompt, dict, config, architecture, sources };
+  const stages: OpenStage[] = [];
+  for (const id of ids ?? files.keys()) {
+    const file = files.get(id);
+    if (file === undefined)
+      throw new DermcapError('stage-missing', `${folder} holds no ${LABELS[id]} checkpoint.`, {
+        hint: 'best_stageA.pt is Stage A, best_stageB.pt Stage B, final_captioner_*.pt the final model.',
+      });
+    const dict = stateDict(await openCheckpoint(join(folder, file)));
+    const config = trainingConfig(dict.beside);
+    const { architecture, sources } = captionerArchitecture(dict, {
+      heads: gpt2?.heads,
+      gpt2Name: text(config['GPT2_NAME']) ?? text(config['gpt2_name']) ?? undefined,
+    });
+    const prompt = await promptOf(folder, id, file, dict.beside);
+    stages.push({
+      id,
+      label: LABELS[id],
+      file,
+      path: dict.file,
+      prompt,
+      dict,
+      config,
+      architecture,
+      sources,
+    });
+  }
+  return { ...(await placeOf(folder)), folder, stages, endOfText: gpt2?.endOfText };
+}
+
+/** What a release's folder tells without opening its checkpoints. */
+async function placeOf(folder: string): Promise<Pick<ReleaseDescription, 'name' | 'clipDir'>> {
+  return { name: basename(await realpath(folder)), clipDir: await findClip(folder) };
 }
 
 export interface Gpt2Config {

@@ -1,4 +1,6 @@
 import type { TensorView } from '../checkpoint/tensor.js';
+import type { Weight } from '../graph/builder.js';
+import type { Linear } from '../graph/weights.js';
 
 /**
  * Where a weight of the model comes from: a stored tensor as it is, or a linear layer with its LoRA update
@@ -8,11 +10,15 @@ export type WeightSource =
   | { kind: 'stored'; view: TensorView }
   | { kind: 'lora'; base: TensorView; a: TensorView; b: TensorView; scale: number };
 
+/** A structure of the graph's weights with their sources in their place. */
+export type SourcesOf<T> = T extends Weight
+  ? WeightSource
+  : T extends readonly (infer Item)[]
+    ? SourcesOf<Item>[]
+    : { [K in keyof T]: SourcesOf<T[K]> };
+
 /** A linear layer or a layer norm: what it multiplies by, and what it adds. */
-export interface SourceLinear {
-  weight: WeightSource;
-  bias: WeightSource;
-}
+export type SourceLinear = SourcesOf<Linear>;
 
 export function stored(view: TensorView): WeightSource {
   return { kind: 'stored', view };

@@ -7,12 +7,12 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { openCheckpoint } from '../checkpoint/open.js';
 import { DermcapError } from '../errors.js';
-import type { VitSizes } from '../graph/weights.js';
+import type { VitSizes, VitWeights } from '../graph/weights.js';
 import { existingFile } from './files.js';
 import { KeyLedger } from './keys.js';
 import type { KeyAccount } from './keys.js';
 import { stored } from './source.js';
-import type { SourceLinear, WeightSource } from './source.js';
+import type { SourceLinear, SourcesOf } from './source.js';
 import { stateDict } from './stateDict.js';
 
 /** In the order open_clip looks for them. */
@@ -56,20 +56,6 @@ const Config = z.object({
     .default({}),
 });
 
-export interface VitSources {
-  patch: SourceLinear;
-  classToken: WeightSource;
-  positionEmbedding: WeightSource;
-  blocks: {
-    norm1: SourceLinear;
-    attention: { qkv: SourceLinear; out: SourceLinear };
-    norm2: SourceLinear;
-    mlp: { up: SourceLinear; down: SourceLinear };
-  }[];
-  norm: SourceLinear;
-  head: WeightSource;
-}
-
 export interface VisionTower {
   folder: string;
   name: string;
@@ -78,7 +64,7 @@ export interface VisionTower {
   layers: number;
   mean: number[];
   std: number[];
-  sources: VitSources;
+  sources: SourcesOf<VitWeights>;
   keys: KeyAccount;
 }
 
@@ -102,7 +88,7 @@ export async function openVisionTower(folder: string): Promise<VisionTower> {
   const grid = Math.floor(imageSize / (patchSize || 1));
   const layers = countBlocks(dict.tensors.keys());
   const mlp = keys.peek('visual.trunk.blocks.0.mlp.fc1.weight')?.shape[0] ?? 4 * width;
-  const sources: VitSources = {
+  const sources: SourcesOf<VitWeights> = {
     patch: layer('trunk.patch_embed.proj', width, 3, patchSize, patchSize),
     classToken: tensor('trunk.cls_token', 1, 1, width),
     positionEmbedding: tensor('trunk.pos_embed', 1, grid * grid + 1, width),
