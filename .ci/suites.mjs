@@ -18,7 +18,7 @@ async function whole(label, command, args) {
 export const types = () => whole('types', node(), [script('typescript', 'bin', 'tsc'), '-b']);
 export const lint = () => whole('lint', node(), [script('eslint', 'bin', 'eslint.js'), '.']);
 const ruff = (...args) =>
-  whole('ruff', python, ['-m', 'ruff', ...args, '--quiet', 'extension', 'test/python']);
+  whole(`ruff ${args[0]}`, python, ['-m', 'ruff', ...args, '--quiet', 'extension', 'test/python']);
 export const pythonLint = () => ruff('check');
 export const pythonFormat = () => ruff('format', '--check');
 export const format = () =>
