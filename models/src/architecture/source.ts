@@ -1,6 +1,5 @@
 import type { TensorView } from '../checkpoint/tensor.js';
-import type { Weight } from '../graph/builder.js';
-import type { Linear } from '../graph/weights.js';
+import type { Linear, Matrix } from '../graph/weights.js';
 
 /**
  * Where a weight of the model comes from: a stored tensor as it is, or a linear layer with its LoRA update
@@ -11,7 +10,7 @@ export type WeightSource =
   | { kind: 'lora'; base: TensorView; a: TensorView; b: TensorView; scale: number };
 
 /** A structure of the graph's weights with their sources in their place. */
-export type SourcesOf<T> = T extends Weight
+export type SourcesOf<T> = [T] extends [Matrix]
   ? WeightSource
   : T extends readonly (infer Item)[]
     ? SourcesOf<Item>[]

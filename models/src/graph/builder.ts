@@ -8,12 +8,13 @@ import type { Attribute, GraphProto, NodeProto, TensorProto, ValueInfo } from '.
 /** The name of a tensor in a graph. */
 export type Value = string;
 
-/** An fp32 tensor lying contiguously in a file: what an ONNX external initializer points at. */
+/** A tensor lying contiguously in a file: what an ONNX external initializer points at. fp32 unless it says otherwise. */
 export interface Weight {
   readonly file: string;
   /** In bytes. */
   readonly offset: number;
   readonly shape: readonly number[];
+  readonly type?: 'float' | 'int8' | 'uint8';
 }
 
 export type Attributes = Record<string, Attribute>;
@@ -54,17 +55,17 @@ export class Graph {
   }
 
   /** A weight read in place from its file. */
-  weight(weight: Weight): Value {
-    const key = `${weight.file}@${weight.offset}:${weight.shape.join('x')}`;
-    return this.once(key, 'w', name => ({
+  weight({ file, offset, shape, type = 'float' }: Weight): Value {
+    const bytes = (type === 'float' ? 4 : 1) * shape.reduce((a, b) => a * b, 1);
+    return this.once(`${type} ${file}@${offset}:${shape.join('x')}`, 'w', name => ({
       name,
-      dims: weight.shape,
-      dataType: ElementType.float,
+      dims: shape,
+      dataType: ElementType[type],
       dataLocation: 1,
       externalData: [
-        { key: 'location', value: weight.file.slice(WEIGHT_ROOT.length) },
-        { key: 'offset', value: String(weight.offset) },
-        { key: 'length', value: String(4 * weight.shape.reduce((a, b) => a * b, 1)) },
+        { key: 'location', value: file.slice(WEIGHT_ROOT.length) },
+        { key: 'offset', value: String(offset) },
+        { key: 'length', value: String(bytes) },
       ],
     }));
   }
@@ -84,6 +85,11 @@ export class Graph {
 
   float(value: number): Value {
     return this.floats([value], []);
+  }
+
+  /** A zero point: one byte, signed or not. */
+  byte(value: number, type: 'int8' | 'uint8'): Value {
+    return this.constant(ElementType[type], Uint8Array.of(value & 0xff), []);
   }
 
   bool(value: boolean): Value {

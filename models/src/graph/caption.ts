@@ -17,6 +17,7 @@ import { Graph } from './builder.js';
 import type { Value } from './builder.js';
 import { gpt2Block, normalise } from './gpt2.js';
 import type { KeyValue, Residual } from './gpt2.js';
+import { linear } from './linear.js';
 import { declareInputs } from './inputs.js';
 import type { CaptionInputs, StageInputs } from './inputs.js';
 import { lanesOf, UNSEEN } from './lanes.js';
@@ -257,7 +258,7 @@ function stepBody(
     const branch = lanes.find(lane => lane.name === `branch${s}`);
     if (branch) own = runLane(own, branch);
     const { normed } = normalise(g, pick(own, `last_${s}`), weights.finalNorm); // [B, K, C]
-    return candidates(g, g.matmulTransposed(normed, g.weight(weights.head)), inputs); // logits [B, K, V]
+    return candidates(g, linear(g, normed, weights.head), inputs); // logits [B, K, V]
   });
   const stacked: Candidates = {
     scores: stackStages(

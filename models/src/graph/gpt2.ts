@@ -3,6 +3,7 @@
  * one and a growing one. Nothing is ever reordered: which slots a position may see is an additive mask.
  */
 import type { Graph, Value } from './builder.js';
+import { conv1d } from './linear.js';
 import type { Gpt2Block, LayerNorm } from './weights.js';
 
 const EPSILON = 1e-5;
@@ -66,19 +67,19 @@ export function gpt2Block(
 ): { x: Residual; growing: KeyValue } {
   const { qkv, out } = block.attention;
   const first = normalise(g, x, block.ln1);
-  const projected = g.add(g.matmul(first.normed, g.weight(qkv.weight)), g.weight(qkv.bias)); // [B, L, 3C]
+  const projected = g.add(conv1d(g, first.normed, qkv.weight), g.weight(qkv.bias)); // [B, L, 3C]
   const { attended, growing } = attention(g, projected, heads, width, context);
   const afterAttention: Residual = {
     stream: first.stream,
-    pending: { value: g.matmul(attended, g.weight(out.weight)), bias: g.weight(out.bias) },
+    pending: { value: conv1d(g, attended, out.weight), bias: g.weight(out.bias) },
   };
   const second = normalise(g, afterAttention, block.ln2);
   const { up, down } = block.mlp;
-  const hidden = g.microsoft('FastGelu', [g.matmul(second.normed, g.weight(up.weight)), g.weight(up.bias)]); // [B, L, 4C], GELU with tanh ("gelu_new")
+  const hidden = g.microsoft('FastGelu', [conv1d(g, second.normed, up.weight), g.weight(up.bias)]); // [B, L, 4C], GELU with tanh ("gelu_new")
   return {
     x: {
       stream: second.stream,
-      pending: { value: g.matmul(hidden, g.weight(down.weight)), bias: g.weight(down.bias) },
+      pending: { value: conv1d(g, hidden, down.weight), bias: g.weight(down.bias) },
     },
     growing,
   };

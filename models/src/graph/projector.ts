@@ -1,4 +1,5 @@
 import type { Graph, Value } from './builder.js';
+import { linear } from './linear.js';
 import type { ProjectorWeights } from './weights.js';
 
 /**
@@ -15,9 +16,9 @@ export function projector(
   width: number,
 ): Value {
   const { fc1, fc2, norm, alpha } = weights;
-  let y = g.add(g.matmulTransposed(embedding, g.weight(fc1.weight)), g.weight(fc1.bias)); // [B, hidden]
+  let y = g.add(linear(g, embedding, fc1.weight), g.weight(fc1.bias)); // [B, hidden]
   y = g.op('Gelu', [y], { approximate: { s: 'none' } });
-  y = g.add(g.matmulTransposed(y, g.weight(fc2.weight)), g.weight(fc2.bias)); // [B, slots·C]
+  y = g.add(linear(g, y, fc2.weight), g.weight(fc2.bias)); // [B, slots·C]
   y = g.reshape(y, [-1, slots, width]); // [B, slots, C]
   y = g.op('LayerNormalization', [y, g.weight(norm.weight), g.weight(norm.bias)], {
     axis: { i: -1 },

@@ -1,5 +1,6 @@
 import { Graph } from './builder.js';
 import type { Value } from './builder.js';
+import { linear } from './linear.js';
 import type { LayerNorm, VitBlock, VitSizes, VitWeights } from './weights.js';
 
 /** timm's `LayerNorm` default, unlike PyTorch's 1e-5. */
@@ -31,7 +32,7 @@ export function vitGraph(weights: VitWeights, sizes: VitSizes): Graph {
 
   x = g.gather(x, g.int(0), 1); // [B, D]: the class token
   x = layerNorm(g, x, weights.norm);
-  x = g.matmulTransposed(x, g.weight(weights.head)); // [B, E]
+  x = linear(g, x, weights.head); // [B, E]
   x = g.op('LpNormalization', [x], { axis: { i: -1 }, p: { i: 2 } });
   g.output(x, 'float', ['B', embedding], 'embedding');
   return g;
@@ -41,17 +42,17 @@ export function vitGraph(weights: VitWeights, sizes: VitSizes): Graph {
 function encoderBlock(g: Graph, x: Value, block: VitBlock, heads: number): Value {
   const { qkv, out } = block.attention;
   const normed = layerNorm(g, x, block.norm1);
-  const packed = g.add(g.matmulTransposed(normed, g.weight(qkv.weight)), g.weight(qkv.bias)); // [B, L, 3D]
+  const packed = g.add(linear(g, normed, qkv.weight), g.weight(qkv.bias)); // [B, L, 3D]
   const [q, k, v] = g.ops('Split', [packed], 3, { axis: { i: -1 }, num_outputs: { i: 3 } });
   const attended = g.microsoft('MultiHeadAttention', [q!, k!, v!], { num_heads: { i: heads } });
-  x = g.add(x, g.add(g.matmulTransposed(attended, g.weight(out.weight)), g.weight(out.bias)));
+  x = g.add(x, g.add(linear(g, attended, out.weight), g.weight(out.bias)));
 
   const { up, down } = block.mlp;
   const hidden = g.microsoft('BiasGelu', [
-    g.matmulTransposed(layerNorm(g, x, block.norm2), g.weight(up.weight)),
+    linear(g, layerNorm(g, x, block.norm2), up.weight),
     g.weight(up.bias),
   ]); // [B, L, 4D], GELU with erf
-  return g.add(x, g.add(g.matmulTransposed(hidden, g.weight(down.weight)), g.weight(down.bias)));
+  return g.add(x, g.add(linear(g, hidden, down.weight), g.weight(down.bias)));
 }
 
 function layerNorm(g: Graph, x: Value, { weight, bias }: LayerNorm): Value {

@@ -4,15 +4,30 @@
  */
 import type { Weight } from './builder.js';
 
+/**
+ * A matrix in int8, whatever way round its original lay: element [i, o] is (values[i, o] − zero point) · scales[o],
+ * with zero point 0 for int8 and 128 for uint8. Made by `runtime/quantise.ts`.
+ */
+export interface Int8Matrix {
+  readonly precision: 'int8';
+  /** [in, out] */
+  readonly values: Weight;
+  /** [out] */
+  readonly scales: Weight;
+}
+
+/** What a matrix product multiplies by: fp32 as stored, or a twin in another precision. */
+export type Matrix = Weight | Int8Matrix;
+
 /** y = x @ weight + bias, weight [in, out] (GPT-2's Conv1D). */
 export interface Conv1d {
-  weight: Weight;
+  weight: Matrix;
   bias: Weight;
 }
 
 /** y = x @ weightᵀ + bias, weight [out, in] (PyTorch's Linear). */
 export interface Linear {
-  weight: Weight;
+  weight: Matrix;
   bias: Weight;
 }
 
@@ -36,7 +51,7 @@ export interface Gpt2Weights {
   blocks: readonly Gpt2Block[];
   finalNorm: LayerNorm;
   /** [vocab, C]; the token embedding again where the head is tied. */
-  head: Weight;
+  head: Matrix;
 }
 
 export interface Gpt2Sizes {
@@ -63,7 +78,7 @@ export interface VitBlock {
 
 export interface VitWeights {
   /** [D, 3, patch, patch] */
-  patch: Linear;
+  patch: { weight: Weight; bias: Weight };
   /** [1, 1, D] */
   classToken: Weight;
   /** [1, 1 + patches, D] */
@@ -71,7 +86,7 @@ export interface VitWeights {
   blocks: readonly VitBlock[];
   norm: LayerNorm;
   /** [E, D] */
-  head: Weight;
+  head: Matrix;
 }
 
 export interface VitSizes {
