@@ -4,10 +4,11 @@
 import { availableParallelism } from 'node:os';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
+import type { ProjectorArchitecture } from './architecture/projectors.js';
 import { endOfTextId, openRelease, tokenizerFile } from './architecture/release.js';
 import type { StageId } from './architecture/release.js';
 import { mapSources } from './architecture/source.js';
-import { openVisionTower } from './architecture/vit.js';
+import { openVisionTower } from './architecture/tower.js';
 import { withDefaults } from './decoding.js';
 import type { Decoding } from './decoding.js';
 import { DermcapError } from './errors.js';
@@ -90,7 +91,7 @@ export interface Captioner {
 interface OpenGroup {
   /** Index of each of the group's stages among the captioner's. */
   members: number[];
-  model: CaptionModel;
+  model: CaptionModel & Pick<ProjectorArchitecture, 'input'>;
   session: InferenceSession;
 }
 
@@ -131,7 +132,7 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   const materialise = materialiser(cacheDir);
   onProgress('Loading the vision tower');
   const vision = await createSession(
-    vitGraph(await mapSources(tower.sources, materialise), tower.sizes),
+    vitGraph(await mapSources(tower.sources, materialise), tower.sizes, tower.form),
     provider,
     threads,
   );
@@ -140,14 +141,15 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   const groups: OpenGroup[] = [];
   for (const { members, sharedBlocks } of await groupStages(stages, cacheDir)) {
     const first = stages[members[0]!]!;
-    const { sizes, prefixSlots, embedding } = first.architecture;
+    const { sizes, prefixSlots, embedding, projector } = first.architecture;
     const endOfText = endOfTextId(sizes.vocabulary, release.endOfText, tokenizer.endOfText);
     const gpt2 = [];
     for (const member of members) gpt2.push(await mapSources(stages[member]!.sources.gpt2, materialise));
-    const model: CaptionModel = {
+    const model: OpenGroup['model'] = {
       sizes: { ...sizes, endOfText },
       prefixSlots,
       embedding,
+      input: projector.input,
       projector: await mapSources(first.sources.projector, materialise),
       stages: gpt2,
       sharedBlocks,
@@ -183,9 +185,9 @@ class OnnxCaptioner implements Captioner {
   ) {}
 
   async embed(pixels: readonly Float32Array[]): Promise<Float32Array[]> {
-    const flat = await this.embeddings(pixels);
-    const width = flat.length / Math.max(1, pixels.length);
-    return pixels.map((_, i) => flat.slice(i * width, (i + 1) * width));
+    const { embedding } = await this.embeddings(pixels);
+    const width = embedding.length / Math.max(1, pixels.length);
+    return pixels.map((_, i) => embedding.slice(i * width, (i + 1) * width));
   }
 
   async caption(
@@ -195,12 +197,12 @@ class OnnxCaptioner implements Captioner {
     if (pixels.length === 0) return [];
     const decoding = withDefaults(request.decoding ?? {});
     const badWords = decoding.badWords.map(phrase => this.tokenizer.encode(phrase));
-    const embeddings = await this.embeddings(pixels);
+    const outputs = await this.embeddings(pixels);
     const results = pixels.map(() => Array<StageCaption>(this.stages.length));
     for (const { members, model, session } of this.groups) {
       const prompts = members.map(member => this.promptOf(this.stages[member]!, request.prompt));
       const ids = prompts.map(prompt => this.tokenizer.encode(prompt));
-      const feeds = captionFeeds(model, embeddings, ids, { ...decoding, badWords });
+      const feeds = captionFeeds(model, outputs[model.input], ids, { ...decoding, badWords });
       const { tokens, scores } = await session.run(feeds);
       const sequences = tokens!.data as BigInt64Array;
       const length = tokens!.dims[2]!;
@@ -227,14 +229,17 @@ class OnnxCaptioner implements Captioner {
     await Promise.all([this.vision, ...this.groups.map(group => group.session)].map(s => s.release()));
   }
 
-  /** [B, D] row-major */
-  private async embeddings(pixels: readonly Float32Array[]): Promise<Float32Array> {
-    if (pixels.length === 0) return new Float32Array(0);
+  /** [B, D] row-major: of unit length, and as the tower gives it */
+  private async embeddings(
+    pixels: readonly Float32Array[],
+  ): Promise<Record<ProjectorArchitecture['input'], Float32Array>> {
+    if (pixels.length === 0) return { embedding: new Float32Array(0), features: new Float32Array(0) };
     const { size } = this.input;
     const batch = new Float32Array(pixels.length * 3 * size * size);
     pixels.forEach((image, i) => batch.set(image, i * 3 * size * size));
     const feeds = { pixels: new Tensor('float32', batch, [pixels.length, 3, size, size]) };
-    return (await this.vision.run(feeds))['embedding']!.data as Float32Array;
+    const { embedding, features } = await this.vision.run(feeds);
+    return { embedding: embedding!.data as Float32Array, features: features!.data as Float32Array };
   }
 
   private promptOf(stage: StageDescription, asked: string | undefined): string {

@@ -4,8 +4,8 @@
 import { openRelease } from './architecture/release.js';
 import type { OpenStage, StageId, TrainingConfig } from './architecture/release.js';
 import type { CaptionerArchitecture } from './architecture/captioner.js';
-import { openVisionTower } from './architecture/vit.js';
-import type { VisionTower } from './architecture/vit.js';
+import { openVisionTower } from './architecture/tower.js';
+import type { VisionTower } from './architecture/tower.js';
 import { defaultCacheDir } from './runtime/cache.js';
 import { fileSha256 } from './runtime/identity.js';
 import { compareStages } from './runtime/stageGroups.js';
@@ -36,7 +36,10 @@ export interface ReleaseInspection {
   stages: StageInspection[];
   sharing: StagePairSharing[];
   clip:
-    | (Pick<VisionTower, 'folder' | 'name' | 'sizes' | 'layers' | 'mean' | 'std' | 'keys'> & {
+    | (Pick<
+        VisionTower,
+        'folder' | 'kind' | 'name' | 'sizes' | 'form' | 'layers' | 'mean' | 'std' | 'keys'
+      > & {
         sha256: string;
       })
     | null;
@@ -86,6 +89,8 @@ async function pairSharing(a: OpenStage, b: OpenStage, cacheDir: string): Promis
 }
 
 async function inspectTower(clipDir: string, cacheDir: string): Promise<ReleaseInspection['clip']> {
-  const { folder, name, sizes, layers, mean, std, keys, weightsFile } = await openVisionTower(clipDir);
-  return { folder, name, sizes, layers, mean, std, keys, sha256: await fileSha256(weightsFile, cacheDir) };
+  const { folder, kind, name, sizes, form, layers, mean, std, keys, weightsFile } =
+    await openVisionTower(clipDir);
+  const sha256 = await fileSha256(weightsFile, cacheDir);
+  return { folder, kind, name, sizes, form, layers, mean, std, keys, sha256 };
 }

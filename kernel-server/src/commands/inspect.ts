@@ -2,6 +2,8 @@
 import type { Command } from 'commander';
 import type { ReleaseInspection } from '@dermcap/models';
 
+type Architecture = ReleaseInspection['stages'][number]['architecture'];
+
 interface InspectFlags {
   release?: string;
   clip?: string;
@@ -35,8 +37,7 @@ export function defineInspect(program: Command): void {
 function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): string {
   const lines = [`Release ${name}  (${folder})`];
   for (const { id, file, sha256, unwrapped, architecture, config } of stages) {
-    const { sizes, layers, headsFrom, prefixSlots, embedding, hidden, tiedHead, lora, dtypes, keys } =
-      architecture;
+    const { sizes, layers, headsFrom, projector, tiedHead, lora, dtypes, keys } = architecture;
     lines.push('', `${id === 'final' ? 'Final' : `Stage ${stageName(id)}`}  ${file}`);
     lines.push(
       ...rows([
@@ -46,7 +47,7 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
           `${layers} layers, width ${sizes.width}, ${sizes.heads} heads (${headsFrom}), ` +
             `${sizes.vocabulary} tokens, ${sizes.positions} positions, head ${tiedHead ? 'tied' : 'of its own'}`,
         ],
-        ['projector', `${embedding} → ${hidden} → ${prefixSlots} prefix slots × ${sizes.width}`],
+        ['projector', projectorSummary(projector, sizes.width)],
         ['LoRA', lora.length === 0 ? 'none' : loraSummary(lora)],
         ['element types', counted(dtypes)],
         ['keys', keysSummary(keys)],
@@ -79,6 +80,7 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
     lines.push(
       ...rows([
         ['sha256', clip.sha256],
+        ['class', `${clip.kind}, ${clip.form.activation}, pooled by its ${clip.form.pooling}`],
         [
           'ViT',
           `${clip.layers} layers, width ${sizes.width}, ${sizes.heads} heads, ${sizes.imageSize} px in patches of ` +
@@ -102,7 +104,23 @@ function rows(entries: readonly (readonly [string, string])[], indent = 2): stri
   return entries.map(([label, value]) => `${' '.repeat(indent)}${label.padEnd(width)}  ${value}`);
 }
 
-function loraSummary(lora: ReleaseInspection['stages'][number]['architecture']['lora']): string {
+const PROJECTORS = {
+  prefix: 'two layers with GELU',
+  'clipcap-mlp': 'ClipCap’s MLP',
+  'clipcap-linear': 'ClipCap’s linear layer',
+  'clipcap-transformer': 'ClipCap’s transformer',
+};
+
+function projectorSummary(
+  { kind, name, input, embedding, hidden, layers, slots }: Architecture['projector'],
+  width: number,
+): string {
+  const middle = hidden !== null ? ` → ${hidden}` : layers > 0 ? ` → ${layers} layers` : '';
+  const takes = input === 'embedding' ? 'of unit length' : 'as the tower gives it';
+  return `${embedding}${middle} → ${slots} prefix slots × ${width}  (${PROJECTORS[kind]}, \`${name}\`; embedding ${takes})`;
+}
+
+function loraSummary(lora: Architecture['lora']): string {
   return lora.map(({ layer, rank, scale }) => `${layer} (rank ${rank}, scale ${scale})`).join(', ');
 }
 

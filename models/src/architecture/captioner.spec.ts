@@ -102,7 +102,7 @@ describe('the captioner', () => {
       layers: 3,
       prefixSlots: 8,
       embedding: 32,
-      hidden: 512,
+      projector: { kind: 'prefix', name: 'prefix', input: 'embedding', hidden: 512, slots: 8 },
       tiedHead: true,
       headsFrom: 'heads of 64',
     });

@@ -1,18 +1,21 @@
 /**
- * Which captioner a state dict is: the projector and the GPT-2 of this family, with or without LoRA.
- * Sizes come from shapes. Source: the trainer's DermCaptioner and transformers' GPT2LMHeadModel.
+ * Which captioner a state dict is: a projector (this family's or ClipCap's) and a GPT-2, with or without LoRA, under
+ * whatever name the training code gave the language model. Sizes come from shapes. Source: the trainer's DermCaptioner,
+ * ClipCap's ClipCaptionModel and transformers' GPT2LMHeadModel.
  */
 import type { TensorView } from '../checkpoint/tensor.js';
 import { DermcapError } from '../errors.js';
 import type { Gpt2Sizes, Gpt2Weights, ProjectorWeights } from '../graph/weights.js';
 import { KeyLedger } from './keys.js';
 import type { KeyAccount } from './keys.js';
+import { conv1dSource } from './lora.js';
+import type { AdapterConfig, LoraLayer } from './lora.js';
+import { projectorArchitecture } from './projectors.js';
+import type { ProjectorArchitecture } from './projectors.js';
 import { stored } from './source.js';
 import type { SourceLinear, SourcesOf } from './source.js';
 import type { StateDict } from './stateDict.js';
-
-/** The trainer's LoRA alpha, a constant of its code that no file holds. */
-const LORA_ALPHA = 16;
+import { countBlocks } from './vitArchitecture.js';
 
 /** Heads of OpenAI's published sizes; others are taken to have heads of 64. */
 const KNOWN_HEADS: Record<string, number> = {
@@ -24,16 +27,12 @@ const KNOWN_HEADS: Record<string, number> = {
 };
 const DEFAULT_HEAD_SIZE = 64;
 
+/** How every language model of transformers' GPT-2 begins, behind the name it was given. */
+const TOKEN_EMBEDDING = /^(.*?)transformer\.wte\.(base_layer\.)?weight$/;
+
 export interface CaptionerSources {
   projector: SourcesOf<ProjectorWeights>;
   gpt2: SourcesOf<Gpt2Weights>;
-}
-
-export interface LoraLayer {
-  /** e.g. gpt2.transformer.h.23.attn.c_attn */
-  layer: string;
-  rank: number;
-  scale: number;
 }
 
 export interface CaptionerArchitecture {
@@ -41,9 +40,10 @@ export interface CaptionerArchitecture {
   /** Why this number of heads: `config.json`, a known name, or the head size. */
   headsFrom: string;
   layers: number;
+  projector: ProjectorArchitecture;
+  /** `projector.slots` and `projector.embedding`. */
   prefixSlots: number;
   embedding: number;
-  hidden: number;
   tiedHead: boolean;
   lora: LoraLayer[];
   /** Stored key → element type counts, to tell fp16 files. */
@@ -57,42 +57,44 @@ export interface CaptionerHints {
   heads?: number | undefined;
   /** `GPT2_NAME` of the training configuration. */
   gpt2Name?: string | undefined;
+  /** PEFT's settings. */
+  adapter?: AdapterConfig | null | undefined;
 }
 
-/** @throws DermcapError `keys-mismatch` | `heads-unknown` naming the file and what is wrong */
+/** What stands before the language model's keys: "gpt2.", "gpt.", "language_model.", …; "gpt2." when there is none. */
+export function languageModelPrefix(keys: Iterable<string>): string {
+  for (const key of keys) {
+    const prefix = TOKEN_EMBEDDING.exec(key)?.[1];
+    if (prefix !== undefined) return prefix;
+  }
+  return 'gpt2.';
+}
+
+/** @throws DermcapError `keys-mismatch` | `heads-unknown` | `lora-scale-unknown` naming the file and what is wrong */
 export function captionerArchitecture(
   dict: StateDict,
   hints: CaptionerHints = {},
 ): { architecture: CaptionerArchitecture; sources: CaptionerSources } {
   const keys = new KeyLedger(dict);
+  const lm = languageModelPrefix(dict.tensors.keys());
   const lora: LoraLayer[] = [];
   const tensor = (key: string, ...shape: (number | null)[]) => stored(keys.take(key, shape));
   const norm = (key: string, width: number): SourceLinear => ({
     weight: tensor(`${key}.weight`, width),
     bias: tensor(`${key}.bias`, width),
   });
-  const linear = (key: string, outputs: number, inputs: number): SourceLinear => ({
-    weight: tensor(`${key}.weight`, outputs, inputs),
-    bias: tensor(`${key}.bias`, outputs),
-  });
   const conv1d = (key: string, inputs: number, outputs: number): SourceLinear => {
-    if (!keys.has(`${key}.base.weight`))
-      return { weight: tensor(`${key}.weight`, inputs, outputs), bias: tensor(`${key}.bias`, outputs) };
-    const base = keys.take(`${key}.base.weight`, [inputs, outputs]);
-    const a = keys.take(`${key}.A.weight`, [null, inputs]);
-    const rank = a.shape[0]!;
-    const b = keys.take(`${key}.B.weight`, [outputs, rank]);
-    const scale = LORA_ALPHA / rank;
-    lora.push({ layer: key, rank, scale });
-    return { weight: { kind: 'lora', base, a, b, scale }, bias: tensor(`${key}.base.bias`, outputs) };
+    const found = conv1dSource(keys, key, inputs, outputs, hints.adapter ?? null);
+    if (found.lora) lora.push(found.lora);
+    return found.source;
   };
 
-  const wte = keys.take('gpt2.transformer.wte.weight', [null, null]);
+  const wte = keys.take(`${lm}transformer.wte.weight`, [null, null]);
   const [vocabulary, width] = wte.shape as [number, number];
-  const wpe = keys.take('gpt2.transformer.wpe.weight', [null, width]);
-  const layers = countBlocks(dict.tensors);
+  const wpe = keys.take(`${lm}transformer.wpe.weight`, [null, width]);
+  const layers = countBlocks(dict.tensors.keys(), `${lm}transformer.h`);
   const blocks = Array.from({ length: layers }, (_, n) => {
-    const h = `gpt2.transformer.h.${n}`;
+    const h = `${lm}transformer.h.${n}`;
     return {
       ln1: norm(`${h}.ln_1`, width),
       attention: {
@@ -106,24 +108,16 @@ export function captionerArchitecture(
       },
     };
   });
-  const finalNorm = norm('gpt2.transformer.ln_f', width);
-  const headKey = 'gpt2.lm_head.weight';
+  const finalNorm = norm(`${lm}transformer.ln_f`, width);
+  const headKey = `${lm}lm_head.weight`;
   const head = keys.has(headKey) ? keys.take(headKey, [vocabulary, width]) : wte;
-
-  const fc1 = keys.peek('prefix.fc1.weight');
-  const [hidden, embedding] = (fc1?.shape ?? [0, 0]) as [number, number];
-  const slots = (keys.peek('prefix.fc2.weight')?.shape[0] ?? 0) / (width || 1);
-  const projector = {
-    fc1: linear('prefix.fc1', hidden, embedding),
-    fc2: linear('prefix.fc2', Math.ceil(slots) * width, hidden),
-    norm: norm('prefix.ln', width),
-    alpha: tensor('prefix.alpha'),
-  };
+  const projector = projectorArchitecture(keys, lm, width);
   keys.ignore(
-    /^gpt2\.transformer\.h\.\d+\.attn\.(bias|masked_bias)$/,
+    /\.h\.\d+\.attn\.(bias|masked_bias)$/,
     'causal-mask buffer that old versions of transformers saved',
   );
-  keys.close('a captioner of this family (projector `prefix.*`, GPT-2 `gpt2.*`)');
+  keys.ignore(/\.original_module\./, 'weights before training, which PEFT keeps beside the trained ones');
+  keys.close('a captioner (a projector `prefix.*` or `clip_project.*`, and a GPT-2 `gpt2.*` or `gpt.*`)');
 
   const { heads, headsFrom } = headCount(dict.file, width, hints);
   return {
@@ -131,16 +125,16 @@ export function captionerArchitecture(
       sizes: { width, heads, vocabulary, positions: wpe.shape[0]! },
       headsFrom,
       layers,
-      prefixSlots: slots,
-      embedding,
-      hidden,
+      projector: projector.architecture,
+      prefixSlots: projector.architecture.slots,
+      embedding: projector.architecture.embedding,
       tiedHead: head.storage === wte.storage && head.offset === wte.offset,
       lora,
       dtypes: dtypeCounts(dict.tensors),
       keys: keys.account(),
     },
     sources: {
-      projector,
+      projector: projector.sources,
       gpt2: {
         tokenEmbedding: stored(wte),
         positionEmbedding: stored(wpe),
@@ -150,11 +144,6 @@ export function captionerArchitecture(
       },
     },
   };
-}
-
-function countBlocks(tensors: ReadonlyMap<string, TensorView>): number {
-  const numbers = [...tensors.keys()].map(key => /^gpt2\.transformer\.h\.(\d+)\./.exec(key)?.[1]);
-  return Math.max(0, ...numbers.map(n => (n === undefined ? 0 : Number(n) + 1)));
 }
 
 function headCount(

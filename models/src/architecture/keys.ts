@@ -31,6 +31,15 @@ export class KeyLedger {
     return this.tensors.has(key);
   }
 
+  /** Every name, used or not. */
+  all(): Iterable<string> {
+    return this.tensors.keys();
+  }
+
+  startingWith(beginning: string): string[] {
+    return [...this.tensors.keys()].filter(key => key.startsWith(beginning));
+  }
+
   /** Looks without using. */
   peek(key: string): TensorView | undefined {
     return this.tensors.get(key);

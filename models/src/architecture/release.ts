@@ -1,19 +1,22 @@
 /**
  * A release: a folder with `best_stageA.pt`, `best_stageB.pt`, `final_captioner_*.pt` and `.json`, an optional
- * `config.json` (GPT-2's) and an optional `tokenizer.json`.
+ * `config.json` (GPT-2's), an optional `tokenizer.json` and an optional adapter of PEFT; or one checkpoint by itself.
  */
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openCheckpoint } from '../checkpoint/open.js';
 import type { PickleValue } from '../checkpoint/values.js';
 import { isTensorView } from '../checkpoint/read.js';
 import { DermcapError } from '../errors.js';
-import { captionerArchitecture } from './captioner.js';
+import { captionerArchitecture, languageModelPrefix } from './captioner.js';
 import type { CaptionerArchitecture, CaptionerSources } from './captioner.js';
-import { existingFile, isFile, isFolder } from './files.js';
-import { stateDict } from './stateDict.js';
+import { existingFile, isFile, readJsonObject, snapshotOf } from './files.js';
+import { withoutTraining } from './inferenceMin.js';
+import { readAdapterConfig, withAdapter } from './lora.js';
+import { isClipCap } from './projectors.js';
+import { listed, stateDict } from './stateDict.js';
 import type { Dict, StateDict } from './stateDict.js';
-import { parseJson } from './vit.js';
+import { towerLibrary } from './tower.js';
 
 /** The files of a release a caption can come from: Stage A, Stage B, or the published final model. */
 export type StageId = 'a' | 'b' | 'final';
@@ -46,7 +49,14 @@ export interface OpenStage extends StageFile {
   sources: CaptionerSources;
 }
 
+/**
+ * `faithful`: the checkpoint as it was trained. `inference-min`: as the family's published script effectively loads it,
+ * which drops what LoRA wraps and so keeps the stock GPT-2 there; see {@link withoutTraining}.
+ */
+export type ReleaseMode = 'faithful' | 'inference-min';
+
 export interface OpenRelease extends Pick<ReleaseDescription, 'name' | 'folder' | 'clipDir'> {
+  mode: ReleaseMode;
   stages: OpenStage[];
   /** End-of-text token of `config.json`; undefined where that is silent. */
   endOfText: number | undefined;
@@ -56,58 +66,61 @@ const LABELS: Record<StageId, string> = { a: 'Stage A', b: 'Stage B', final: 'Fi
 
 /**
  * Lists a release's stages with their prompts. Reads the checkpoints' pickles, no weights.
- * @throws DermcapError `release-missing` | `release-empty`, or what the checkpoint reader found
+ * @param path the release's folder, or one checkpoint
+ * @throws DermcapError `release-missing` | `release-empty` | `release-unclear`, or what the checkpoint reader found
  */
-export async function describeRelease(folder: string): Promise<ReleaseDescription> {
-  const files = await stageFiles(folder);
+export async function describeRelease(path: string): Promise<ReleaseDescription> {
+  const { folder, files } = await findStages(path);
   const stages: StageFile[] = [];
   for (const [id, file] of files) {
-    const path = join(folder, file);
-    const { beside } = stateDict(await openCheckpoint(path));
-    stages.push({ id, label: LABELS[id], file, prompt: await promptOf(folder, id, file, beside) });
+    const dict = stateDict(await openCheckpoint(join(folder, file)));
+    stages.push({ id, label: LABELS[id], file, prompt: await promptOf(folder, id, file, dict) });
   }
-  return { ...(await placeOf(folder)), folder, stages };
+  return { ...(await placeOf(path, folder)), folder, stages };
 }
 
 /**
  * Opens stages, all of the release unless some are named: their architecture and where every weight lies.
- * @throws DermcapError `stage-missing`, or what the reader and the architecture found
+ * @param path the release's folder, or one checkpoint
+ * @throws DermcapError `stage-missing` | `inference-min-unavailable`, or what the reader and the architecture found
  */
-export async function openRelease(folder: string, ids?: readonly StageId[]): Promise<OpenRelease> {
-  const files = new Map(await stageFiles(folder));
+export async function openRelease(
+  path: string,
+  ids?: readonly StageId[],
+  { mode = 'faithful' }: { mode?: ReleaseMode | undefined } = {},
+): Promise<OpenRelease> {
+  const { folder, files } = await findStages(path);
   const gpt2 = await readGpt2Config(folder);
-  const stages: OpenStage[] = [];
-  for (const id of ids ?? files.keys()) {
+  const open = async (id: StageId): Promise<OpenStage> => {
     const file = files.get(id);
     if (file === undefined)
-      throw new DermcapError('stage-missing', `${folder} holds no ${LABELS[id]} checkpoint.`, {
+      throw new DermcapError('stage-missing', `${path} holds no ${LABELS[id]} checkpoint.`, {
         hint: 'best_stageA.pt is Stage A, best_stageB.pt Stage B, final_captioner_*.pt the final model.',
       });
-    const dict = stateDict(await openCheckpoint(join(folder, file)));
+    let dict = stateDict(await openCheckpoint(join(folder, file)));
+    // Which of several checkpoints an adapter belongs to, nothing says.
+    if (files.size === 1) dict = await withAdapter(folder, dict, languageModelPrefix(dict.tensors.keys()));
     const config = trainingConfig(dict.beside);
     const { architecture, sources } = captionerArchitecture(dict, {
       heads: gpt2?.heads,
       gpt2Name: text(config['GPT2_NAME']) ?? text(config['gpt2_name']) ?? undefined,
+      adapter: await readAdapterConfig(folder, config),
     });
-    const prompt = await promptOf(folder, id, file, dict.beside);
-    stages.push({
-      id,
-      label: LABELS[id],
-      file,
-      path: dict.file,
-      prompt,
-      dict,
-      config,
-      architecture,
-      sources,
-    });
+    const prompt = await promptOf(folder, id, file, dict);
+    return { id, label: LABELS[id], file, path: dict.file, prompt, dict, config, architecture, sources };
+  };
+  const stages: OpenStage[] = [];
+  for (const id of ids ?? files.keys()) stages.push(await open(id));
+  if (mode === 'inference-min') {
+    const stageA = stages.find(({ id }) => id === 'a') ?? (files.has('a') ? await open('a') : null);
+    stages.splice(0, Infinity, ...stages.map(stage => withoutTraining(stage, stageA)));
   }
-  return { ...(await placeOf(folder)), folder, stages, endOfText: gpt2?.endOfText };
+  return { ...(await placeOf(path, folder)), folder, mode, stages, endOfText: gpt2?.endOfText };
 }
 
 /** What a release's folder tells without opening its checkpoints. */
-async function placeOf(folder: string): Promise<Pick<ReleaseDescription, 'name' | 'clipDir'>> {
-  return { name: basename(await realpath(folder)), clipDir: await findClip(folder) };
+async function placeOf(path: string, folder: string): Promise<Pick<ReleaseDescription, 'name' | 'clipDir'>> {
+  return { name: basename(await realpath(path)).replace(/\.pt$/, ''), clipDir: await findClip(folder) };
 }
 
 export interface Gpt2Config {
@@ -157,13 +170,20 @@ export function tokenizerFile(folder: string): Promise<string | null> {
   return existingFile(folder, ['tokenizer.json']);
 }
 
-async function stageFiles(folder: string): Promise<[StageId, string][]> {
+/** The checkpoints of a folder; of a file, itself as the final model, unless its name says which stage it is. */
+async function findStages(path: string): Promise<{ folder: string; files: Map<StageId, string> }> {
+  if (await isFile(path)) {
+    const file = basename(path);
+    const id = file === 'best_stageA.pt' ? 'a' : file === 'best_stageB.pt' ? 'b' : 'final';
+    return { folder: dirname(path), files: new Map([[id, file]]) };
+  }
+  const folder = await snapshotOf(path);
   let names: string[];
   try {
     names = await readdir(folder);
   } catch (cause) {
-    throw new DermcapError('release-missing', `${folder} is not a folder that can be read.`, {
-      hint: 'Name the folder that holds best_stageA.pt and best_stageB.pt.',
+    throw new DermcapError('release-missing', `${path} is not a folder that can be read.`, {
+      hint: 'Name the folder that holds best_stageA.pt and best_stageB.pt, or one checkpoint.',
       cause,
     });
   }
@@ -174,14 +194,26 @@ async function stageFiles(folder: string): Promise<[StageId, string][]> {
     ['final', final.at(-1)], // as the published script picks it
   ];
   const found = candidates.filter((entry): entry is [StageId, string] => entry[1] !== undefined);
-  if (found.length === 0)
-    throw new DermcapError('release-empty', `${folder} holds no checkpoint of a captioner.`, {
-      hint: 'Expected best_stageA.pt, best_stageB.pt or final_captioner_*.pt.',
+  if (found.length > 0) return { folder, files: new Map(found) };
+  const loose = names.filter(name => name.endsWith('.pt')).sort();
+  if (loose.length === 1) return { folder, files: new Map([['final', loose[0]!]]) };
+  if (loose.length > 1)
+    throw new DermcapError('release-unclear', `${path} holds several checkpoints: ${listed(loose)}.`, {
+      hint: `Name one of them: ${join(path, loose[0]!)}`,
     });
-  return found;
+  throw new DermcapError('release-empty', `${path} holds no checkpoint of a captioner.`, {
+    hint: 'Expected best_stageA.pt, best_stageB.pt, final_captioner_*.pt, or a single .pt file.',
+  });
 }
 
-async function promptOf(folder: string, id: StageId, file: string, beside: Dict): Promise<string | null> {
+async function promptOf(
+  folder: string,
+  id: StageId,
+  file: string,
+  { beside, tensors }: StateDict,
+): Promise<string | null> {
+  // ClipCap's captioners were trained to begin behind the prefix.
+  if (isClipCap(tensors.keys())) return '';
   const config = trainingConfig(beside);
   if (id === 'a') return text(config['prompt_A']);
   const trained = text(config['prompt_B']);
@@ -197,17 +229,10 @@ async function promptOfJson(folder: string, file: string): Promise<string | null
   return name === undefined ? null : text((await readJsonObject(join(folder, name)))['prompt']);
 }
 
-async function readJsonObject(path: string): Promise<Record<string, unknown>> {
-  const value = parseJson(path, await readFile(path, 'utf8'));
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new DermcapError('json-invalid', `${path} is no JSON object.`);
-  return value as Record<string, unknown>;
-}
-
 async function findClip(folder: string): Promise<string | null> {
   const real = await realpath(folder);
   for (const place of [join(real, 'clip'), real, join(dirname(real), 'clip')])
-    if ((await isFolder(place)) && (await isFile(join(place, 'open_clip_config.json')))) return place;
+    if ((await towerLibrary(await snapshotOf(place))) !== null) return place;
   return null;
 }
 

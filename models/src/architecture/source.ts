@@ -9,8 +9,8 @@ export type WeightSource =
   | { kind: 'stored'; view: TensorView }
   | { kind: 'lora'; base: TensorView; a: TensorView; b: TensorView; scale: number };
 
-/** A structure of the graph's weights with their sources in their place. */
-export type SourcesOf<T> = [T] extends [Matrix]
+/** A structure of the graph's weights with their sources in their place; what is no weight (kinds, null) stays. */
+export type SourcesOf<T> = T extends Matrix
   ? WeightSource
   : T extends readonly (infer Item)[]
     ? SourcesOf<Item>[]
@@ -42,8 +42,8 @@ export type Mapped<T, To> = T extends WeightSource
 /** Every source of a structure, with its path ("blocks.3.mlp.up.weight"), in order. */
 export function* eachSource(structure: unknown, path = ''): Generator<[string, WeightSource]> {
   if (isSource(structure)) yield [path, structure];
-  else
-    for (const [key, value] of Object.entries(structure as object))
+  else if (isStructure(structure))
+    for (const [key, value] of Object.entries(structure))
       yield* eachSource(value, path ? `${path}.${key}` : key);
 }
 
@@ -53,15 +53,19 @@ export async function mapSources<T, To>(
   replace: (source: WeightSource) => Promise<To>,
 ): Promise<Mapped<T, To>> {
   if (isSource(structure)) return (await replace(structure)) as Mapped<T, To>;
+  if (!isStructure(structure)) return structure as Mapped<T, To>;
   if (Array.isArray(structure)) {
     const items = [];
     for (const item of structure) items.push(await mapSources(item, replace));
     return items as Mapped<T, To>;
   }
   const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(structure as object))
-    result[key] = await mapSources(value, replace);
+  for (const [key, value] of Object.entries(structure)) result[key] = await mapSources(value, replace);
   return result as Mapped<T, To>;
+}
+
+function isStructure(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 function isSource(value: unknown): value is WeightSource {

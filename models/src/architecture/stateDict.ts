@@ -92,7 +92,7 @@ function withoutWrappers(
   }
   const result = new Map<string, TensorView>();
   for (const [key, parts] of names) {
-    const plain = parts.filter(part => !INNER_WRAPPERS.has(part)).join('.');
+    const plain = withoutPeft(parts.filter(part => !INNER_WRAPPERS.has(part)).join('.'));
     if (result.has(plain))
       throw new DermcapError(
         'ambiguous-key',
@@ -101,6 +101,14 @@ function withoutWrappers(
     result.set(plain, tensors.get(key)!);
   }
   return result;
+}
+
+/**
+ * PEFT puts `base_model.model` before the names of what it wraps, and keeps a module that is trained whole, not by LoRA,
+ * as `<name>.modules_to_save.<adapter>` beside its `<name>.original_module`.
+ */
+function withoutPeft(key: string): string {
+  return key.replace(/(^|\.)base_model\.model\./, '$1').replace(/\.modules_to_save\.[^.]+\./, '.');
 }
 
 /** "a, b, c and 12 more" */

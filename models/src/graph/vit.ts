@@ -1,63 +1,58 @@
 import { Graph } from './builder.js';
 import type { Value } from './builder.js';
-import { linear } from './linear.js';
-import type { LayerNorm, VitBlock, VitSizes, VitWeights } from './weights.js';
-
-/** timm's `LayerNorm` default, unlike PyTorch's 1e-5. */
-const EPSILON = 1e-6;
+import { encoderBlock, layerNorm, project, unitLength } from './encoder.js';
+import type { VitForm, VitSizes, VitWeights } from './weights.js';
 
 /**
- * timm's VisionTransformer as open_clip runs it (class-token pooling, linear head without bias), and the
- * captioner's L2 normalisation behind it.
- * Input `pixels` [B, 3, S, S]; output `embedding` [B, E], of unit length.
+ * A vision transformer, whichever library its tower comes from: timm's inside open_clip's TimmModel, open_clip's own,
+ * transformers' CLIPModel. They differ in what is there and in the form, not in the order.
+ * Input `pixels` [B, 3, S, S]. Outputs `features` [B, E], what `encode_image` gives, and `embedding` [B, E], the same
+ * of unit length.
  */
-export function vitGraph(weights: VitWeights, sizes: VitSizes): Graph {
-  const { imageSize, patchSize, width, heads, embedding } = sizes;
+export function vitGraph(weights: VitWeights, sizes: VitSizes, form: VitForm): Graph {
+  const { imageSize, heads, embedding } = sizes;
   const g = new Graph('vit');
   const pixels = g.input('pixels', 'float', ['B', 3, imageSize, imageSize]);
 
-  let x = g.op('Conv', [pixels, g.weight(weights.patch.weight), g.weight(weights.patch.bias)], {
-    kernel_shape: { ints: [patchSize, patchSize] },
-    strides: { ints: [patchSize, patchSize] },
-  }); // [B, D, S/p, S/p]
-  const patches = (imageSize / patchSize) ** 2;
-  x = g.transpose(g.reshape(x, [0, width, patches]), [0, 2, 1]); // [B, N, D]
-  const classToken = g.expand(
-    g.weight(weights.classToken),
-    g.concat([g.size(pixels, 0), g.ints([1, width])], 0),
-  );
-  x = g.add(g.concat([classToken, x], 1), g.weight(weights.positionEmbedding)); // [B, 1 + N, D]
+  let x = tokens(g, pixels, weights, sizes); // [B, L, D]
+  if (weights.normPre) x = layerNorm(g, x, weights.normPre, form.epsilon);
+  for (const block of weights.blocks) x = encoderBlock(g, x, block, heads, form);
 
-  for (const block of weights.blocks) x = encoderBlock(g, x, block, heads);
+  // Normalising each token and taking one of them is taking it and normalising.
+  if (form.pooling === 'token') x = g.gather(x, g.int(0), 1); // [B, D]
+  if (weights.norm) x = layerNorm(g, x, weights.norm, form.epsilon);
+  if (form.pooling === 'mean') {
+    const patches = weights.classToken ? g.slice(x, 1, Number.MAX_SAFE_INTEGER, 1) : x;
+    x = g.op('ReduceMean', [patches, g.ints([1])], { keepdims: { i: 0 } }); // [B, D]
+  }
+  if (weights.pooledNorm) x = layerNorm(g, x, weights.pooledNorm, form.epsilon);
 
-  x = g.gather(x, g.int(0), 1); // [B, D]: the class token
-  x = layerNorm(g, x, weights.norm);
-  x = linear(g, x, weights.head); // [B, E]
-  x = g.op('LpNormalization', [x], { axis: { i: -1 }, p: { i: 2 } });
-  g.output(x, 'float', ['B', embedding], 'embedding');
+  const features = project(g, x, weights.head); // [B, E]
+  g.output(features, 'float', ['B', embedding], 'features');
+  g.output(unitLength(g, features), 'float', ['B', embedding], 'embedding');
   return g;
 }
 
-/** x + attention(norm1 x), then x + mlp(norm2 x). x: [B, L, D] */
-function encoderBlock(g: Graph, x: Value, block: VitBlock, heads: number): Value {
-  const { qkv, out } = block.attention;
-  const normed = layerNorm(g, x, block.norm1);
-  const packed = g.add(linear(g, normed, qkv.weight), g.weight(qkv.bias)); // [B, L, 3D]
-  const [q, k, v] = g.ops('Split', [packed], 3, { axis: { i: -1 }, num_outputs: { i: 3 } });
-  const attended = g.microsoft('MultiHeadAttention', [q!, k!, v!], { num_heads: { i: heads } });
-  x = g.add(x, g.add(linear(g, attended, out.weight), g.weight(out.bias)));
-
-  const { up, down } = block.mlp;
-  const hidden = g.microsoft('BiasGelu', [
-    linear(g, layerNorm(g, x, block.norm2), up.weight),
-    g.weight(up.bias),
-  ]); // [B, L, 4D], GELU with erf
-  return g.add(x, g.add(linear(g, hidden, down.weight), g.weight(down.bias)));
-}
-
-function layerNorm(g: Graph, x: Value, { weight, bias }: LayerNorm): Value {
-  return g.op('LayerNormalization', [x, g.weight(weight), g.weight(bias)], {
-    axis: { i: -1 },
-    epsilon: { f: EPSILON },
-  });
+/** Patches as tokens behind the class token, at their positions: [B, L, D] */
+function tokens(
+  g: Graph,
+  pixels: Value,
+  weights: VitWeights,
+  { imageSize, patchSize, width }: VitSizes,
+): Value {
+  const { weight, bias } = weights.patch;
+  const patches = Math.floor(imageSize / patchSize) ** 2;
+  const convolved = g.op('Conv', [pixels, g.weight(weight), ...(bias ? [g.weight(bias)] : [])], {
+    kernel_shape: { ints: [patchSize, patchSize] },
+    strides: { ints: [patchSize, patchSize] },
+  }); // [B, D, S/p, S/p]
+  let x = g.transpose(g.reshape(convolved, [0, width, patches]), [0, 2, 1]); // [B, N, D]
+  const positions = g.weight(weights.positionEmbedding);
+  const forPatches = weights.positionEmbedding.shape.at(-2) === patches;
+  if (forPatches) x = g.add(x, positions);
+  if (weights.classToken) {
+    const shape = g.concat([g.size(pixels, 0), g.ints([1, width])], 0);
+    x = g.concat([g.expand(g.weight(weights.classToken), shape), x], 1); // [B, 1 + N, D]
+  }
+  return forPatches ? x : g.add(x, positions);
 }

@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openVisionTower } from './vit.js';
+import { openVisionTower } from './tower.js';
 
 const TOWER = join(import.meta.dirname, '../../../test/fixtures/captions/towers/vit-96');
 const [CONFIG, WEIGHTS] = ['open_clip_config.json', 'open_clip_pytorch_model.bin'];
@@ -27,13 +27,24 @@ async function open(change: (config: Config) => void) {
 }
 
 describe('a vision tower', () => {
-  it('is pooled by its class token where the configuration says so', async () => {
-    for (const pool of ['', 'token', null])
-      await expect(open(c => (c.model_cfg.vision_cfg['timm_pool'] = pool))).resolves.toBeDefined();
+  it('is pooled by its class token or by the mean, which is open_clip’s own where the configuration is silent', async () => {
+    const pooling = async (change: (vision: Record<string, unknown>) => void) =>
+      (await open(c => change(c.model_cfg.vision_cfg))).form.pooling;
+    for (const pool of ['', 'token', null]) expect(await pooling(v => (v['timm_pool'] = pool))).toBe('token');
+    expect(await pooling(v => (v['timm_pool'] = 'avg'))).toBe('mean');
+    expect(await pooling(v => delete v['timm_pool'])).toBe('mean');
+    await expect(pooling(v => (v['timm_pool'] = 'map'))).rejects.toThrow('timm_pool "map"');
   });
 
-  it('is refused where the configuration leaves the pooling to open_clip, which takes the mean', async () => {
-    await expect(open(c => delete c.model_cfg.vision_cfg['timm_pool'])).rejects.toThrow('timm_pool "avg"');
+  it('is computed as timm’s name for it says, where no tensor tells', async () => {
+    const form = async (name: string) =>
+      (await open(c => (c.model_cfg.vision_cfg['timm_model_name'] = name))).form;
+    expect(await form('vit_base_patch16_224')).toMatchObject({ epsilon: 1e-6, activation: 'gelu' });
+    expect(await form('vit_base_patch16_clip_224.openai')).toMatchObject({
+      epsilon: 1e-5,
+      activation: 'gelu',
+    });
+    expect(await form('vit_base_patch16_clip_quickgelu_224')).toMatchObject({ activation: 'quick-gelu' });
   });
 
   it('is refused when its head has another width than the configuration', async () => {
