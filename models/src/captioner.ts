@@ -9,14 +9,16 @@ import { endOfTextId, openRelease, tokenizerFile } from './architecture/release.
 import type { StageId } from './architecture/release.js';
 import { mapSources } from './architecture/source.js';
 import { openVisionTower } from './architecture/tower.js';
-import { withDefaults } from './decoding.js';
+import { stopTokenOf, withDefaults } from './decoding.js';
 import type { Decoding } from './decoding.js';
 import { DermcapError } from './errors.js';
+import { NO_TOKEN } from './graph/beam.js';
 import { captionGraph } from './graph/caption.js';
 import type { CaptionModel } from './graph/lanes.js';
 import { vitGraph } from './graph/vit.js';
 import type { InputSpec } from './image/preprocess.js';
 import { defaultCacheDir } from './runtime/cache.js';
+import { contentSeed, stageSeed } from './runtime/draws.js';
 import { captionFeeds } from './runtime/feeds.js';
 import { fileSha256 } from './runtime/identity.js';
 import { materialiser } from './runtime/materialise.js';
@@ -54,11 +56,21 @@ export interface StageDescription {
 export interface StageCaption {
   stage: StageId;
   caption: string;
-  /** Generated token ids without the end-of-text token. */
+  /** Generated token ids without the end-of-text token; the token of `stopText` is in it. */
   tokens: number[];
-  /** Length-normalised sum of log-probabilities (beam search); null when greedy. */
+  /** Length-normalised sum of log-probabilities (beam search); null with one beam. */
   score: number | null;
   prompt: string;
+}
+
+export interface CaptionRequest {
+  prompt?: string | undefined;
+  decoding?: Partial<Decoding> | undefined;
+  /**
+   * With `doSample`: 64 bits for each image that, with the decoding's seed and the stage's checkpoint, decide what is
+   * drawn. Default: taken from the image's pixels, so that a caption does not depend on its batch.
+   */
+  imageSeeds?: readonly bigint[] | undefined;
 }
 
 /** An open release. Calls run one after the other. */
@@ -79,11 +91,9 @@ export interface Captioner {
   /**
    * Captions of every stage for each image: result[image][stage], stages in the order of `stages`.
    * Without a prompt each stage gets the one it was trained with.
+   * @throws DermcapError `decoding-invalid`, `prompt-unknown`, `prompt-too-long`, `tokenizer-mismatch`
    */
-  caption(
-    pixels: readonly Float32Array[],
-    request?: { prompt?: string | undefined; decoding?: Partial<Decoding> | undefined },
-  ): Promise<StageCaption[][]>;
+  caption(pixels: readonly Float32Array[], request?: CaptionRequest): Promise<StageCaption[][]>;
   close(): Promise<void>;
 }
 
@@ -190,19 +200,22 @@ class OnnxCaptioner implements Captioner {
     return pixels.map((_, i) => embedding.slice(i * width, (i + 1) * width));
   }
 
-  async caption(
-    pixels: readonly Float32Array[],
-    request: { prompt?: string | undefined; decoding?: Partial<Decoding> | undefined } = {},
-  ): Promise<StageCaption[][]> {
+  async caption(pixels: readonly Float32Array[], request: CaptionRequest = {}): Promise<StageCaption[][]> {
     if (pixels.length === 0) return [];
     const decoding = withDefaults(request.decoding ?? {});
     const badWords = decoding.badWords.map(phrase => this.tokenizer.encode(phrase));
+    const images = request.imageSeeds ?? (decoding.doSample ? pixels.map(contentSeed) : []);
     const outputs = await this.embeddings(pixels);
     const results = pixels.map(() => Array<StageCaption>(this.stages.length));
     for (const { members, model, session } of this.groups) {
       const prompts = members.map(member => this.promptOf(this.stages[member]!, request.prompt));
       const ids = prompts.map(prompt => this.tokenizer.encode(prompt));
-      const feeds = captionFeeds(model, outputs[model.input], ids, { ...decoding, badWords });
+      const stopToken = stopTokenOf(decoding, this.tokenizer, model.sizes.endOfText);
+      const streams = images.flatMap(image =>
+        members.map(member => ({ seed: decoding.seed, image, stage: stageSeed(this.stages[member]!) })),
+      );
+      const options = { ...decoding, badWords, stopToken, streams };
+      const feeds = captionFeeds(model, outputs[model.input], ids, options);
       const { tokens, scores } = await session.run(feeds);
       const sequences = tokens!.data as BigInt64Array;
       const length = tokens!.dims[2]!;
@@ -210,8 +223,9 @@ class OnnxCaptioner implements Captioner {
         for (const [image, row] of results.entries()) {
           const at = image * members.length + s;
           const sequence = Array.from(sequences.subarray(at * length, (at + 1) * length), Number);
-          const end = sequence.indexOf(model.sizes.endOfText);
+          const end = sequence.indexOf(NO_TOKEN);
           const generated = end < 0 ? sequence : sequence.slice(0, end);
+          if (decoding.stopText === null && generated.at(-1) === stopToken) generated.pop();
           row[member] = {
             stage: this.stages[member]!.id,
             caption: withoutPrompt(this.tokenizer.decode(generated), prompts[s]!),

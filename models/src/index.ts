@@ -1,8 +1,14 @@
 export { describeRelease } from './architecture/release.js';
 export type { ReleaseDescription, StageFile, StageId } from './architecture/release.js';
 export { openCaptioner } from './captioner.js';
-export type { Captioner, CaptionerOptions, StageCaption, StageDescription } from './captioner.js';
-export { DEFAULT_DECODING } from './decoding.js';
+export type {
+  Captioner,
+  CaptionerOptions,
+  CaptionRequest,
+  StageCaption,
+  StageDescription,
+} from './captioner.js';
+export { CLIPCAP_DECODING, DEFAULT_DECODING } from './decoding.js';
 export type { Decoding } from './decoding.js';
 export { DermcapError } from './errors.js';
 export { decodeImage } from './image/decode.js';

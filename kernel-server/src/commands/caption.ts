@@ -25,6 +25,13 @@ interface CaptionFlags {
   lengthPenalty?: number;
   earlyStopping: boolean;
   badWords?: string;
+  algorithm?: Decoding['algorithm'];
+  stopText?: string;
+  doSample?: boolean;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  seed?: number;
   batchSize: number;
   threads?: number;
   cache?: string;
@@ -70,6 +77,18 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
     .option('--length-penalty <x>', 'exponent of the length in a beam’s score (default: 0.6)', anyNumber)
     .option('--no-early-stopping', 'go on while a better beam is possible')
     .option('--bad-words <file>', 'phrases that may not be generated, one a line, spaces included')
+    .addOption(
+      new Option(
+        '--algorithm <algorithm>',
+        'whose rules of search and defaults: transformers’, or ClipCap’s (5 beams, 67 tokens, ends with a full stop)',
+      ).choices(['transformers', 'clipcap']),
+    )
+    .option('--stop-text <text>', 'the one token that ends a caption, instead of end-of-text')
+    .option('--do-sample', 'draw each token instead of taking the likeliest; with one beam')
+    .option('--temperature <x>', 'of drawing: below 1 keeps to likely tokens (default: 1)', anyNumber)
+    .option('--top-k <n>', 'draw among the n likeliest tokens; 0 is off (default: 50)', wholeNumber(0))
+    .option('--top-p <x>', 'draw among the likeliest tokens of this mass; 1 is off (default: 1)', anyNumber)
+    .option('--seed <n>', 'of drawing: another seed, another caption (default: 0)', wholeNumber(0))
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
     .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
     .option('--cache <dir>', 'where hashes and computed weights are kept')
@@ -147,8 +166,8 @@ function chooseStages({ stages }: ReleaseDescription, asked: CaptionFlags['stage
 }
 
 async function decodingOf(flags: CaptionFlags): Promise<Decoding> {
-  const { Decoding } = await import('../contract/index.js');
-  const parsed = Decoding.safeParse({
+  const { completeDecoding, DecodingOptions } = await import('../contract/index.js');
+  const parsed = DecodingOptions.safeParse({
     numBeams: flags.numBeams,
     maxNewTokens: flags.maxNewTokens,
     minNewTokens: flags.minNewTokens,
@@ -157,8 +176,15 @@ async function decodingOf(flags: CaptionFlags): Promise<Decoding> {
     lengthPenalty: flags.lengthPenalty,
     earlyStopping: flags.earlyStopping,
     badWords: flags.badWords === undefined ? [] : await readPhrases(flags.badWords),
+    algorithm: flags.algorithm,
+    stopText: flags.stopText,
+    doSample: flags.doSample,
+    temperature: flags.temperature,
+    topK: flags.topK,
+    topP: flags.topP,
+    seed: flags.seed,
   });
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return completeDecoding(parsed.data);
   const { path, message } = parsed.error.issues[0]!;
   const flag = String(path[0]).replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
   const { DermcapError } = await import('@dermcap/models/errors');

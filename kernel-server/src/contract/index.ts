@@ -6,6 +6,9 @@
  * All times are milliseconds since the Unix epoch unless the name says otherwise.
  */
 import { z } from 'zod';
+import { Decoding, DecodingOptions } from './decoding.js';
+
+export * from './decoding.js';
 
 /** Raised with every incompatible change; the front end compares it with `Health.contract`. */
 export const CONTRACT_VERSION = 1;
@@ -15,19 +18,6 @@ export type StageId = z.infer<typeof StageId>;
 
 export const PreprocessMode = z.enum(['train-centre', 'openclip-eval']);
 export type PreprocessMode = z.infer<typeof PreprocessMode>;
-
-/** Decoding options under their Hugging Face meaning; defaults are the reference's. `numBeams: 1` is greedy. */
-export const Decoding = z.object({
-  numBeams: z.int().min(1).max(16).default(4),
-  maxNewTokens: z.int().min(1).max(960).default(60),
-  minNewTokens: z.int().min(0).max(960).default(24),
-  noRepeatNgramSize: z.int().min(0).max(64).default(4),
-  repetitionPenalty: z.number().positive().max(100).default(1.15),
-  lengthPenalty: z.number().min(-10).max(10).default(0.6),
-  earlyStopping: z.boolean().default(true),
-  badWords: z.array(z.string().min(1)).max(1000).default([]),
-});
-export type Decoding = z.infer<typeof Decoding>;
 
 /** `own` gives each stage the prompt it was trained with; `text` gives every stage the same one. */
 export const PromptChoice = z.discriminatedUnion('mode', [
@@ -124,9 +114,9 @@ export const Caption = z.object({
   image: z.string(),
   stage: StageId,
   caption: z.string(),
-  /** Generated token ids without the end-of-text token. */
+  /** Generated token ids without the end-of-text token; a token of the decoding's own that ends a caption is in it. */
   tokens: z.array(z.int()),
-  /** Length-normalised sum of log-probabilities (beam search); null when greedy. */
+  /** Length-normalised sum of log-probabilities (beam search); null with one beam. */
   score: z.number().nullable(),
   release: z.object({ name: z.string(), sha256: z.string() }),
   clip: z.object({ sha256: z.string() }),
@@ -146,7 +136,7 @@ export const RunRequest = z.object({
   release: z.string(),
   stages: z.array(StageId).min(1).default(['a', 'b']),
   prompt: PromptChoice.default({ mode: 'own' }),
-  decoding: Decoding.partial().default({}),
+  decoding: DecodingOptions.default({}),
   preprocess: PreprocessMode.default('train-centre'),
   /** Rotate by EXIF before preprocessing. The reference does not; a person expects it. */
   autoOrient: z.boolean().default(true),

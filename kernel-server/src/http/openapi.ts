@@ -17,8 +17,8 @@ interface Operation {
 }
 
 const { ApiError, ErrorBody, EngineState, Health, Release, ReleaseList, ImageEntry, ImagePage } = contract;
-const { Caption, CaptionList, Decoding, ImageFailure, PromptChoice, Run, RunEvent, RunList, RunRequest } =
-  contract;
+const { Caption, CaptionList, Decoding, DecodingOptions, ImageFailure, PromptChoice } = contract;
+const { Run, RunEvent, RunList, RunRequest } = contract;
 
 /** Schemas under `components.schemas`, by the names they have in the contract. */
 const SCHEMAS = {
@@ -26,6 +26,7 @@ const SCHEMAS = {
   Caption,
   CaptionList,
   Decoding,
+  DecodingOptions,
   EngineState,
   ErrorBody,
   Health,

@@ -3,7 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { DermcapError } from '@dermcap/models/errors';
-import { Decoding, type CaptionList, type Run, type RunRequest } from '../contract/index.js';
+import { completeDecoding, type CaptionList, type Run, type RunRequest } from '../contract/index.js';
 import { resolveInside, splitPath } from '../datasets/paths.js';
 import type { Engine, OpenCaptioner } from '../engine/engine.js';
 import { captionImages, describeError, type ImageSource } from '../engine/pipeline.js';
@@ -208,7 +208,7 @@ export class Runs {
     const job = {
       releaseName,
       prompt: request.prompt,
-      decoding: Decoding.parse(request.decoding),
+      decoding: completeDecoding(request.decoding),
       preprocess: request.preprocess,
       autoOrient: request.autoOrient,
       batchSize,

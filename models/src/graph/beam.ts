@@ -12,7 +12,7 @@ export interface BeamState {
   sequences: Value;
   /** [R, K] fp32, summed log-probabilities of the running beams */
   runningScores: Value;
-  /** [R, K, N] int64, finished beams, padded with end-of-text */
+  /** [R, K, N] int64, finished beams, padded with NO_TOKEN */
   finishedSequences: Value;
   /** [R, K] fp32, length-normalised */
   finishedScores: Value;
@@ -25,6 +25,8 @@ export interface BeamState {
 }
 
 export interface BeamInputs {
+  /** [] int64: the token that ends a caption */
+  stopToken: Value;
   /** [1] int64 */
   maxNewTokens: Value;
   /** [N + 2] fp32: length ** length_penalty */
@@ -43,6 +45,9 @@ export interface BeamStep {
   tokens: Value;
 }
 
+/** Behind the end of a caption. */
+export const NO_TOKEN = -1;
+
 /** transformers' stand-in for minus infinity. */
 const LOST = -1e9;
 
@@ -51,7 +56,6 @@ export function beamStep(
   { scores, tokens }: Candidates,
   state: BeamState,
   options: BeamInputs,
-  endOfText: number,
 ): BeamStep {
   const rows = g.size(state.sequences, 0); // [1]
   const beams = g.size(state.sequences, 1); // [1]
@@ -67,19 +71,13 @@ export function beamStep(
   const token = g.gatherElements(g.reshape(tokens, flat), index, 1);
   const parent = g.op('Div', [index, perBeam]);
   const isLast = g.op('GreaterOrEqual', [length, options.maxNewTokens]); // [1]
-  const ended = g.op('Or', [g.op('Equal', [token, g.int(endOfText)]), isLast]); // [R, 2K]
+  const ended = g.op('Or', [g.op('Equal', [token, options.stopToken]), isLast]); // [R, 2K]
 
   // Running beams: the best K that have not ended.
   const [runningScores, chosen] = g.topK(g.add(best, lost(g, ended)), beams); // [R, K]
   const parents = g.gatherElements(parent, chosen, 1);
   const newTokens = g.gatherElements(token, chosen, 1);
-  const rowOffset = g.unsqueeze(g.mul(g.range(rows), g.squeeze(beams, 0)), 1); // [R, 1]
-  const history = g.op('Reshape', [state.sequences, g.concat([g.mul(rows, beams), generated], 0)], {
-    allowzero: { i: 1 },
-  }); // [R·K, t]
-  const extend = (from: Value, by: Value) =>
-    g.concat([g.gather(history, g.add(from, rowOffset), 0), g.unsqueeze(by, 2)], 2);
-  const sequences = extend(parents, newTokens); // [R, K, t + 1]
+  const sequences = extendBeams(g, state.sequences, parents, newTokens); // [R, K, t + 1]
 
   // Finished beams: those ended among the first K join, the best K stay.
   const divisor = g.gather(options.lengthPenalties, length, 0); // [1]
@@ -93,17 +91,9 @@ export function beamStep(
   const [finishedScores, winner] = g.topK(g.concat([state.finishedScores, joining], 1), beams);
   const flags = g.concat([g.cast(state.isFinished, 'int64'), g.cast(justEnded, 'int64')], 1);
   const isFinished = g.cast(g.gatherElements(flags, winner, 1), 'bool');
-  const missing = g.sub(options.maxNewTokens, length);
-  const padded = g.op('Pad', [
-    extend(parent, token),
-    g.concat([g.ints([0, 0, 0, 0, 0]), missing], 0),
-    g.int(endOfText),
-  ]); // [R, 2K, N]
-  const pool = g.reshape(
-    g.concat([state.finishedSequences, padded], 1),
-    g.concat([g.ints([-1]), options.maxNewTokens], 0),
-  ); // [R·3K, N]
-  const finishedSequences = g.gather(pool, g.add(winner, g.mul(rowOffset, g.int(3))), 0);
+  const continued = extendBeams(g, state.sequences, parent, token); // [R, 2K, t + 1]
+  const pool = g.concat([state.finishedSequences, padBeams(g, continued, options.maxNewTokens)], 1); // [R, 3K, N]
+  const finishedSequences = gatherBeams(g, pool, winner);
 
   // Can anything still change?
   const bestRunning = g.op('Div', [g.slice(runningScores, 0, 1, 1), divisor]); // [R, 1]
@@ -130,6 +120,25 @@ export function beamStep(
     parents,
     tokens: newTokens,
   };
+}
+
+/** Row r of the result: beams `index[r]` of row r. beams: [R, K, t], index: [R, n] → [R, n, t] */
+function gatherBeams(g: Graph, beams: Value, index: Value): Value {
+  const [rows, perRow, length] = [0, 1, 2].map(axis => g.size(beams, axis)) as [Value, Value, Value];
+  const flat = g.op('Reshape', [beams, g.concat([g.mul(rows, perRow), length], 0)], { allowzero: { i: 1 } });
+  const rowOffset = g.unsqueeze(g.mul(g.range(rows), g.squeeze(perRow, 0)), 1); // [R, 1]
+  return g.gather(flat, g.add(index, rowOffset), 0);
+}
+
+/** Beams `parents` with one more token each. sequences: [R, K, t]; parents, tokens: [R, n] → [R, n, t + 1] */
+export function extendBeams(g: Graph, sequences: Value, parents: Value, tokens: Value): Value {
+  return g.concat([gatherBeams(g, sequences, parents), g.unsqueeze(tokens, 2)], 2);
+}
+
+/** [R, n, t] → [R, n, N], filled with NO_TOKEN */
+export function padBeams(g: Graph, sequences: Value, length: Value): Value {
+  const missing = g.sub(length, g.size(sequences, 2));
+  return g.op('Pad', [sequences, g.concat([g.ints([0, 0, 0, 0, 0]), missing], 0), g.int(NO_TOKEN)]);
 }
 
 /** −1e9 where the condition holds, else 0. */

@@ -36,7 +36,7 @@ export class Graph {
     private readonly counter = { next: 0 },
   ) {}
 
-  /** A graph for the body of a `Loop`; it sees this graph's values by name. */
+  /** A graph for the body of a `Loop` or `If`; it sees this graph's values by name. */
   child(name: string): Graph {
     const body = new Graph(name, this.counter);
     this.children.push(body);
@@ -206,7 +206,28 @@ export class Graph {
     });
   }
 
-  /** Names of the nodes, those in loop bodies too, whose operator is chosen. */
+  /** `If`: the results of one of two bodies. types: element type and rank of each result. */
+  either(
+    condition: Value,
+    types: readonly (readonly [ElementType, number])[],
+    whenTrue: (branch: Graph) => Value[],
+    whenFalse: (branch: Graph) => Value[],
+  ): Value[] {
+    const body = (name: string, build: (branch: Graph) => Value[]): Attribute => {
+      const branch = this.child(name);
+      build(branch).forEach((value, i) => {
+        const [type, rank] = types[i]!;
+        branch.output(value, type, Array<null>(rank).fill(null), branch.fresh(name));
+      });
+      return { g: branch.toProto() };
+    };
+    return this.ops('If', [condition], types.length, {
+      then_branch: body('then', whenTrue),
+      else_branch: body('else', whenFalse),
+    });
+  }
+
+  /** Names of the nodes, those in bodies too, whose operator is chosen. */
   nodeNames(isChosen: (operator: string) => boolean): string[] {
     const own = this.nodes.filter(node => isChosen(node.opType)).map(node => node.name);
     return [...own, ...this.children.flatMap(child => child.nodeNames(isChosen))];

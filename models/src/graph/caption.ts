@@ -11,7 +11,7 @@
  *
  * B images, S stages, K beams, Q = S·K queries a step, R = B·S rows, N maximum new tokens.
  */
-import { beamStep } from './beam.js';
+import { NO_TOKEN } from './beam.js';
 import type { BeamState } from './beam.js';
 import { Graph } from './builder.js';
 import type { Value } from './builder.js';
@@ -22,9 +22,9 @@ import { declareInputs } from './inputs.js';
 import type { CaptionInputs, StageInputs } from './inputs.js';
 import { lanesOf, UNSEEN } from './lanes.js';
 import type { CaptionModel, Lane } from './lanes.js';
-import { processCandidates } from './processors.js';
 import type { Candidates } from './processors.js';
 import { projector } from './projector.js';
+import { searchStep } from './search.js';
 
 /** Steps between two compactions of the pools. */
 const CHUNK = 8;
@@ -45,7 +45,7 @@ class Carried {
 
 /**
  * Builds the caption graph.
- * Outputs: `tokens` [B, S, N] int64 (padded with end-of-text), `scores` [B, S] fp32 and `steps` [1] int64.
+ * Outputs: `tokens` [B, S, N] int64 (padded with NO_TOKEN), `scores` [B, S] fp32 and `steps` [1] int64.
  */
 export function captionGraph(model: CaptionModel): Graph {
   const stages = model.stages.length;
@@ -84,8 +84,7 @@ export function captionGraph(model: CaptionModel): Graph {
   });
   state.add('sequences', 'int64', 3, fill(g.ints([0]), 0, 'int64'));
   state.add('runningScores', 'float', 2, g.expand(inputs.startScores, perBeam));
-  const endOfText = model.sizes.endOfText;
-  state.add('finishedSequences', 'int64', 3, fill(inputs.maxNewTokens, endOfText, 'int64'));
+  state.add('finishedSequences', 'int64', 3, fill(inputs.maxNewTokens, NO_TOKEN, 'int64'));
   state.add('finishedScores', 'float', 2, fill(null, -1e9, 'float'));
   state.add('isFinished', 'bool', 2, fill(null, 0, 'bool'));
   state.add('canImprove', 'bool', 2, g.filled(g.concat([rows, g.ints([1])], 0), 1, 'bool'));
@@ -273,9 +272,8 @@ function stepBody(
     ),
   };
 
-  const processed = processCandidates(g, stacked, 'sequences', inputs, sizes.endOfText);
   const carried = Object.fromEntries(state.names.map(name => [name, name])) as unknown as BeamState;
-  const beam = beamStep(g, processed, carried, inputs, sizes.endOfText);
+  const beam = searchStep(g, stacked, carried, inputs);
   Object.assign(next, beam.next);
 
   next['x'] = nextInput(g, model, inputs, beam.tokens);

@@ -2,11 +2,10 @@
  * The caption graph's inputs. Prompts and every decoding option are inputs, not constants, so that one session
  * (seconds to build for a full-size model) serves every prompt and setting. `runtime/feeds.ts` computes them.
  */
-import type { BeamInputs } from './beam.js';
 import type { Graph, Value } from './builder.js';
 import { lanesOf } from './lanes.js';
 import type { CaptionModel } from './lanes.js';
-import type { ProcessorInputs } from './processors.js';
+import type { SearchInputs } from './search.js';
 
 export interface StageInputs {
   /** [T] int64 token ids */
@@ -30,7 +29,7 @@ export interface LaneInputs {
   ownSlot: Value;
 }
 
-export interface CaptionInputs extends ProcessorInputs, BeamInputs {
+export interface CaptionInputs extends SearchInputs {
   /** [B, D] fp32 */
   embedding: Value;
   /** [P + ΣT] int64 */
@@ -65,6 +64,13 @@ export function declareInputs(g: Graph, model: CaptionModel): CaptionInputs {
     lengthPenalties: float('lengthPenalties', null),
     earlyStopping: g.input('earlyStopping', 'bool', []),
     accumulate: g.input('accumulate', 'bool', []),
+    clipcap: g.input('clipcap', 'bool', []),
+    stopToken: int('stopToken'),
+    sample: g.input('sample', 'bool', []),
+    temperature: float('temperature'),
+    topK: int('topK', 1),
+    tailMass: g.input('tailMass', 'double', []),
+    draws: g.input('draws', 'double', [null, null]),
     stages: model.stages.map((_, s) => ({
       prompt: int(`prompt_${s}`, null),
       promptRows: int(`promptRows_${s}`, null),

@@ -5,7 +5,7 @@
 import protobuf from 'protobufjs';
 
 /** TensorProto.DataType */
-export const ElementType = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
+export const ElementType = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, double: 11 } as const;
 export type ElementType = keyof typeof ElementType;
 
 /** AttributeProto.AttributeType */

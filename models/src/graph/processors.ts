@@ -28,6 +28,8 @@ export interface ProcessorInputs {
   badTokens: Value;
   /** [1] int64 */
   minNewTokens: Value;
+  /** [] int64: the token that may not come before then */
+  stopToken: Value;
 }
 
 /** Repetition penalty, n-gram blocking, bad phrases, minimum length: in transformers' order. */
@@ -36,7 +38,6 @@ export function processCandidates(
   { scores, tokens }: Candidates,
   sequences: Value, // [R, K, t]
   options: ProcessorInputs,
-  endOfText: number,
 ): Candidates {
   const banned = g.float(-Infinity);
   const generated = g.size(sequences, 2); // [1] = t
@@ -57,7 +58,7 @@ export function processCandidates(
   scores = g.op('Where', [badPhrases(g, tokens, sequences, generated, options), banned, scores]);
 
   const tooShort = g.op('Less', [generated, options.minNewTokens]); // [1]
-  const ends = g.op('And', [g.op('Equal', [tokens, g.int(endOfText)]), tooShort]);
+  const ends = g.op('And', [g.op('Equal', [tokens, options.stopToken]), tooShort]);
   return { scores: g.op('Where', [ends, banned, scores]), tokens };
 }
 

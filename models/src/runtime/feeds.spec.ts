@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { UNSEEN } from '../graph/lanes.js';
 import type { CaptionModel } from '../graph/lanes.js';
+import { uniforms } from './draws.js';
 import { captionFeeds } from './feeds.js';
 import type { DecodingIds } from './feeds.js';
 
@@ -13,6 +14,7 @@ const model = {
 } as unknown as CaptionModel;
 
 const decoding: DecodingIds = {
+  algorithm: 'transformers',
   numBeams: 2,
   maxNewTokens: 5,
   minNewTokens: 0,
@@ -21,6 +23,12 @@ const decoding: DecodingIds = {
   lengthPenalty: 0.5,
   earlyStopping: true,
   badWords: [],
+  stopToken: 49,
+  doSample: false,
+  temperature: 1,
+  topK: 10,
+  topP: 1,
+  streams: [],
 };
 
 const feeds = (prompts: number[][], options: Partial<DecodingIds> = {}) =>
@@ -66,7 +74,21 @@ describe('decoding options', () => {
     expect(values(feeds([[1], [1]])['candidates']!)).toEqual([2 * 2 + 5 + 1 + 1]);
   });
 
-  it('right-align the contexts of bad phrases and drop a lone end-of-text', () => {
+  it('take as many candidates as top-k keeps after the processors, all of them without top-k', () => {
+    const sampling = { numBeams: 1, doSample: true, streams: [{ seed: 0, image: 0n, stage: 0 }] };
+    expect(values(feeds([[1], [1]], sampling)['candidates']!)).toEqual([10 + 5 + 1 + 1]);
+    const off = feeds([[1], [1]], { ...sampling, topK: 0 });
+    expect([...values(off['candidates']!), ...values(off['topK']!)]).toEqual([50, 50]);
+  });
+
+  it('draw a number for every row and step', () => {
+    const streams = [1n, 2n].flatMap(image => [0, 1].map(stage => ({ seed: 5, image, stage })));
+    const { draws } = feeds([[1], [1]], { numBeams: 1, doSample: true, streams });
+    expect(draws!.dims).toEqual([4, 5]);
+    expect(values(draws!)).toEqual(streams.flatMap(stream => uniforms(stream, 5)));
+  });
+
+  it('right-align the contexts of bad phrases and drop a lone stop token', () => {
     const made = feeds([[1], [1]], { badWords: [[4], [5, 6, 7], [49]] });
     expect(values(made['badContexts']!)).toEqual([-2, -2, 5, 6]);
     expect(values(made['badTokens']!)).toEqual([4, 7]);

@@ -6,10 +6,16 @@ import type { Decoding } from '../decoding.js';
 import { DermcapError } from '../errors.js';
 import { lanesOf, UNSEEN } from '../graph/lanes.js';
 import type { CaptionModel } from '../graph/lanes.js';
+import { uniforms } from './draws.js';
+import type { Stream } from './draws.js';
 
-/** Decoding options with the bad phrases already as token ids. */
-export interface DecodingIds extends Omit<Decoding, 'badWords'> {
+/** Decoding options with texts already as token ids. */
+export interface DecodingIds extends Omit<Decoding, 'badWords' | 'stopText' | 'seed'> {
   badWords: readonly (readonly number[])[];
+  /** The token that ends a caption. */
+  stopToken: number;
+  /** With `doSample`: where each row's numbers come from, rows by image, then stage. */
+  streams: readonly Stream[];
 }
 
 /**
@@ -99,11 +105,11 @@ function layout(
 }
 
 function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<string, Tensor> {
-  const { numBeams, maxNewTokens, noRepeatNgramSize, repetitionPenalty } = decoding;
+  const { numBeams, maxNewTokens, noRepeatNgramSize, repetitionPenalty, stopToken, doSample } = decoding;
   const isGreedy = numBeams === 1;
-  // transformers drops a bad phrase that is the end-of-text token alone.
+  // transformers drops a bad phrase that is the token which ends a caption.
   const phrases = decoding.badWords.filter(
-    ids => ids.length > 0 && !(ids.length === 1 && ids[0] === sizes.endOfText),
+    ids => ids.length > 0 && !(ids.length === 1 && ids[0] === stopToken),
   );
   const contextLength = Math.max(1, ...phrases.map(ids => ids.length - 1));
   const contexts = phrases.map(ids => [
@@ -116,17 +122,20 @@ function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<st
     last.push(-1); // no token: never matches
   }
   // Processors lower the scores of generated tokens (at most maxNewTokens of them), of bad phrases' last tokens
-  // and of end-of-text: so many candidates beyond the 2·beams that are kept can be pushed out, and no more.
+  // and of the stop token: so many candidates beyond those that are kept can be pushed out, and no more.
   // A repetition penalty below 1 raises scores instead: then every token is a candidate.
   const touched = maxNewTokens + new Set(last).size + 1;
-  const candidates = repetitionPenalty < 1 ? sizes.vocabulary : 2 * numBeams + touched;
+  const kept = Math.max(2 * numBeams, doSample ? decoding.topK : 0);
+  const needsAll = repetitionPenalty < 1 || (doSample && decoding.topK === 0);
+  const candidates = needsAll ? sizes.vocabulary : Math.min(sizes.vocabulary, kept + touched);
+  const draws = doSample ? decoding.streams.map(stream => uniforms(stream, maxNewTokens)) : [[0]];
   return {
     beams: int64([numBeams]),
     startScores: float32(
       Array.from({ length: numBeams }, (_, beam) => (beam === 0 ? 0 : -1e9)),
       [1, numBeams],
     ),
-    candidates: int64([Math.min(sizes.vocabulary, candidates)]),
+    candidates: int64([candidates]),
     repetitionPenalty: float32([repetitionPenalty], []),
     ngramContext: int64([Math.max(0, noRepeatNgramSize - 1)]),
     ngramOn: bool(noRepeatNgramSize > 0),
@@ -140,6 +149,13 @@ function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<st
     ),
     earlyStopping: bool(isGreedy || decoding.earlyStopping),
     accumulate: bool(!isGreedy),
+    clipcap: bool(!isGreedy && decoding.algorithm === 'clipcap'),
+    stopToken: int64([stopToken], []),
+    sample: bool(doSample),
+    temperature: float32([decoding.temperature], []),
+    topK: int64([decoding.topK === 0 ? candidates : Math.min(decoding.topK, candidates)]),
+    tailMass: new Tensor('float64', Float64Array.of(1 - decoding.topP), []),
+    draws: new Tensor('float64', Float64Array.from(draws.flat()), [draws.length, draws[0]!.length]),
   };
 }
 

@@ -16,6 +16,9 @@ describe('wording', () => {
     const decoding = { numBeams: 4, minNewTokens: 24, maxNewTokens: 60 } as Caption['decoding'];
     expect(decodingSummary(decoding, trans)).toBe('beam 4, 24–60 tokens');
     expect(decodingSummary({ ...decoding, numBeams: 1 }, trans)).toBe('greedy, 24–60 tokens');
+    expect(decodingSummary({ ...decoding, numBeams: 1, doSample: true }, trans)).toBe(
+      'sampled, 24–60 tokens',
+    );
     expect(duration(411.6, trans)).toBe('412 ms');
     expect(duration(1250, trans)).toBe('1.3 s');
   });

@@ -22,7 +22,11 @@ export function count(n: number): string {
 
 /** "beam 4, 24–60 tokens" */
 export function decodingSummary(decoding: Decoding, trans: TranslationBundle): string {
-  const search = decoding.numBeams === 1 ? trans.__('greedy') : trans.__('beam %1', decoding.numBeams);
+  const search = decoding.doSample
+    ? trans.__('sampled')
+    : decoding.numBeams === 1
+      ? trans.__('greedy')
+      : trans.__('beam %1', decoding.numBeams);
   return trans.__('%1, %2–%3 tokens', search, decoding.minNewTokens, decoding.maxNewTokens);
 }
 
