@@ -11,6 +11,26 @@ export type {
 export { CLIPCAP_DECODING, DEFAULT_DECODING } from './decoding.js';
 export type { Decoding } from './decoding.js';
 export { DermcapError } from './errors.js';
+export { openExplainer } from './explainer.js';
+export type { ExplainerOptions } from './explainer.js';
+export type {
+  Divergence,
+  Explainer,
+  Explanation,
+  ExplainRequest,
+  Reading,
+  Saliency,
+  SaliencyRequest,
+  TextRequest,
+  TokenReading,
+  TokenText,
+  VisionRollout,
+} from './explanation/types.js';
+export { attentionShares, reduceAttention } from './explanation/attention.js';
+export type { AttentionMap, AttentionSelection, AttentionShare } from './explanation/attention.js';
+export type { SaliencyMethod, Steering } from './explanation/saliency.js';
+export { groupWords } from './explanation/words.js';
+export type { Word } from './explanation/words.js';
 export { decodeImage } from './image/decode.js';
 export type { RgbImage } from './image/decode.js';
 export { loadPixels, preprocess } from './image/preprocess.js';

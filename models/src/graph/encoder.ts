@@ -17,6 +17,9 @@ export interface AttentionScope {
   lengths?: Value;
 }
 
+/** Is given the weights [B, H, L, L] of an attention that sees all, which is computed by an explicit softmax then. */
+export type OnAttention = (weights: Value) => void;
+
 /** x + attention(norm1 x), then x + mlp(norm2 x). x: [B, L, D] */
 export function encoderBlock(
   g: Graph,
@@ -24,16 +27,14 @@ export function encoderBlock(
   block: EncoderBlock,
   heads: number,
   form: EncoderForm,
-  scope: AttentionScope = {},
+  scope: AttentionScope | OnAttention = {},
 ): Value {
   const scaled = (y: Value, scale: EncoderBlock['scale1']) => (scale ? g.mul(y, g.weight(scale)) : y);
-  const attended = selfAttention(
-    g,
-    layerNorm(g, x, block.norm1, form.epsilon),
-    block.attention,
-    heads,
-    scope,
-  );
+  const normed = layerNorm(g, x, block.norm1, form.epsilon);
+  const attended =
+    typeof scope === 'function'
+      ? explicitAttention(g, normed, block.attention, heads, scope)
+      : selfAttention(g, normed, block.attention, heads, scope);
   x = g.add(x, scaled(attended, block.scale1));
   const hidden = mlp(g, layerNorm(g, x, block.norm2, form.epsilon), block.mlp, form.activation);
   return g.add(x, scaled(hidden, block.scale2));
@@ -52,6 +53,25 @@ export function selfAttention(
     num_heads: { i: heads },
     ...(causal ? { unidirectional: { i: 1 } } : {}),
   });
+  return affine(g, attended, weights.out);
+}
+
+/** `selfAttention` over all positions, whose weights can be looked at. */
+function explicitAttention(
+  g: Graph,
+  x: Value,
+  weights: AttentionWeights,
+  heads: number,
+  onAttention: OnAttention,
+): Value {
+  const width = weights.out.bias.shape[0]!;
+  const perHead = (packed: Value) =>
+    g.transpose(g.reshape(packed, [0, 0, heads, width / heads]), [0, 2, 1, 3]);
+  const [q, k, v] = queriesKeysValues(g, x, weights).map(perHead); // each [B, H, L, d]
+  const scores = g.matmulTransposed(q!, k!, 1 / Math.sqrt(width / heads));
+  const attention = g.op('Softmax', [scores], { axis: { i: -1 } }); // [B, H, L, L]
+  onAttention(attention);
+  const attended = g.reshape(g.transpose(g.matmul(attention, v!), [0, 2, 1, 3]), [0, 0, width]);
   return affine(g, attended, weights.out);
 }
 

@@ -33,6 +33,31 @@ export function vitGraph(weights: VitWeights, sizes: VitSizes, form: VitForm): G
   return g;
 }
 
+/**
+ * The same tower on one image, read for its attention. Input `pixels` [1, 3, S, S].
+ * Outputs: `meanAttention` [layers, L, L] over heads (L = class token, where there is one, and patches), `activations`
+ * [L, D]: the tokens as the last block's attention reads them, the last that the class token sees of the patches.
+ */
+export function vitAttentionGraph(weights: VitWeights, sizes: VitSizes, form: VitForm): Graph {
+  const { imageSize, heads, width } = sizes;
+  const g = new Graph('vit-attention');
+  const pixels = g.input('pixels', 'float', [1, 3, imageSize, imageSize]);
+
+  let x = tokens(g, pixels, weights, sizes); // [1, L, D]
+  if (weights.normPre) x = layerNorm(g, x, weights.normPre, form.epsilon);
+  const means: Value[] = [];
+  let read = x;
+  for (const block of weights.blocks) {
+    read = layerNorm(g, x, block.norm1, form.epsilon);
+    x = encoderBlock(g, x, block, heads, form, attention =>
+      means.push(g.op('ReduceMean', [attention, g.ints([1])], { keepdims: { i: 0 } })),
+    );
+  }
+  g.output(g.concat(means, 0), 'float', [weights.blocks.length, null, null], 'meanAttention');
+  g.output(g.squeeze(read, 0), 'float', [null, width], 'activations');
+  return g;
+}
+
 /** Patches as tokens behind the class token, at their positions: [B, L, D] */
 function tokens(
   g: Graph,

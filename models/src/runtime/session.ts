@@ -29,11 +29,17 @@ export function chooseProvider(choice: ProviderChoice): Provider {
 const GPU_OPERATORS =
   /^(MatMul|FusedMatMul|FastGelu|BiasGelu|Gelu|SkipLayerNormalization|LayerNormalization|Softmax|Conv|MultiHeadAttention)$/;
 
+export interface SessionSettings {
+  /** Whether matrices are copied into the layout that multiplies fastest; without it they stay the file's pages. */
+  prepack?: boolean | undefined;
+}
+
 /** @throws DermcapError `provider-unavailable` when the provider cannot be used on this machine */
 export async function createSession(
   graph: Graph,
   provider: Provider,
   threads: number,
+  { prepack = true }: SessionSettings = {},
 ): Promise<ort.InferenceSession> {
   const executionProvider: ort.InferenceSession.ExecutionProviderConfig =
     provider.name === 'webgpu'
@@ -44,7 +50,12 @@ export async function createSession(
       executionProviders: [executionProvider],
       intraOpNumThreads: threads,
       logSeverityLevel: 3,
-      extra: { session: { model_external_initializers_file_folder_path: WEIGHT_ROOT } },
+      extra: {
+        session: {
+          model_external_initializers_file_folder_path: WEIGHT_ROOT,
+          ...(prepack ? {} : { disable_prepacking: '1' }),
+        },
+      },
     });
   } catch (cause) {
     if (provider.name === 'cpu') throw cause;

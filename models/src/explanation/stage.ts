@@ -1,0 +1,157 @@
+/** One stage as explanations need it: its prompt and tokens, one text read with attention, many images scored. */
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { endOfTextId } from '../architecture/release.js';
+import type { OpenStage } from '../architecture/release.js';
+import { mapSources } from '../architecture/source.js';
+import { DermcapError } from '../errors.js';
+import { divergenceGraph, explainGraph, likelihoodGraph } from '../graph/explain.js';
+import type { ExplainedModel } from '../graph/explain.js';
+import type { Tokenizer } from '../text/tokenizer.js';
+import { readText, textLikelihoods } from './reading.js';
+import type { ReadingTokens } from './reading.js';
+import type { Materialise, Sessions } from './sessions.js';
+import type { Divergence, Reading, SaliencyRequest, TextRequest, TokenText } from './types.js';
+import { tokensOfWords, tokenTexts } from './words.js';
+
+export class StageReader {
+  private readonly endOfText: number;
+  private mapped: Promise<ExplainedModel> | undefined;
+
+  constructor(
+    readonly stage: OpenStage,
+    endOfText: number | undefined,
+    private readonly tokenizer: Tokenizer,
+    private readonly sessions: Sessions,
+    private readonly materialise: Materialise,
+  ) {
+    const { vocabulary } = stage.architecture.sizes;
+    this.endOfText = endOfTextId(vocabulary, endOfText, tokenizer.endOfText);
+  }
+
+  /** Which output of the tower the projector takes. */
+  get input() {
+    return this.stage.architecture.projector.input;
+  }
+
+  /** @throws DermcapError `prompt-unknown` */
+  tokens(request: TextRequest): ReadingTokens & { promptText: string } {
+    const promptText = request.prompt ?? this.stage.prompt;
+    if (promptText === null)
+      throw new DermcapError(
+        'prompt-unknown',
+        `${this.stage.file} does not say which prompt it was trained with.`,
+        { hint: 'Give a prompt (--prompt TEXT).' },
+      );
+    const text = typeof request.text === 'string' ? this.tokenizer.encode(request.text) : [...request.text];
+    if (request.endOfText === true) text.push(this.endOfText);
+    return { promptText, prompt: this.tokenizer.encode(promptText), text };
+  }
+
+  /** @param embedding [D]; `hidden` is for `divergence` */
+  async read(
+    embedding: Float32Array,
+    request: TextRequest,
+    topK: number,
+  ): Promise<{ reading: Reading; hidden: Tensor }> {
+    const tokens = this.tokens(request);
+    const model = await this.model();
+    const session = await this.session('explain', () => explainGraph(model));
+    const { hidden, ...raw } = await readText(session, model, embedding, tokens, topK);
+    const texts = this.texts(tokens.text);
+    const reading = {
+      stage: this.stage.id,
+      prompt: tokens.promptText,
+      promptTokens: this.texts(tokens.prompt),
+      tokens: raw.tokens.map((token, i) => ({
+        ...token,
+        ...texts[i]!,
+        alternatives: token.alternatives.map(other => ({ ...other, ...this.texts([other.id])[0]! })),
+      })),
+      logLikelihood: raw.tokens.reduce((sum, token) => sum + token.logProbability, 0),
+      attention: raw.attention,
+      rollout: raw.rollout,
+    };
+    return { reading, hidden };
+  }
+
+  /** The log-likelihood of chosen tokens of a text, for embeddings [B, D]. */
+  async likelihoods(
+    embeddings: Float32Array,
+    tokens: ReadingTokens,
+    chosen: readonly number[],
+  ): Promise<number[]> {
+    const model = await this.model();
+    const session = await this.session('likelihood', () => likelihoodGraph(model));
+    return textLikelihoods(session, model, embeddings, tokens, chosen);
+  }
+
+  /**
+   * How far another stage's distributions lie from this one's, over the same text.
+   * @throws DermcapError `vocabulary-mismatch`
+   */
+  async divergence(hidden: Tensor, other: StageReader, otherHidden: Tensor): Promise<Divergence> {
+    const models = [await this.model(), await other.model()];
+    const [p, q] = models.map(({ sizes }) => sizes.vocabulary);
+    if (p !== q)
+      throw new DermcapError(
+        'vocabulary-mismatch',
+        `${this.stage.file} has ${p} tokens and ${other.stage.file} ${q}: their distributions cannot be compared.`,
+      );
+    const session = await this.session(`divergence ${other.stage.id}`, () =>
+      divergenceGraph(models.map(({ gpt2, sizes }) => ({ head: gpt2.head, width: sizes.width }))),
+    );
+    const outputs = await session.run({ hidden_0: hidden, hidden_1: otherHidden });
+    const values = (name: string) => outputs[name]!.data as Float32Array;
+    return {
+      stages: [this.stage.id, other.stage.id],
+      forward: values('forward'),
+      backward: values('backward'),
+      jensenShannon: values('jensenShannon'),
+    };
+  }
+
+  /**
+   * Indices of the tokens that words or indices name, in order; all without a wish.
+   * @throws DermcapError `word-missing` | `token-missing`
+   */
+  chosen(text: readonly number[], target: SaliencyRequest['target']): number[] {
+    if (target === undefined) return text.map((_, i) => i);
+    if ('words' in target)
+      return tokensOfWords(
+        this.texts(text).map(token => token.text),
+        target.words,
+      );
+    const outside = target.tokens.find(index => !(index in text));
+    if (outside !== undefined)
+      throw new DermcapError(
+        'token-missing',
+        `The text has no token ${outside}: it has ${text.length}, counted from 0.`,
+      );
+    return [...new Set(target.tokens)].sort((a, b) => a - b);
+  }
+
+  private texts(tokens: readonly number[]): TokenText[] {
+    const texts = tokenTexts(ids => this.tokenizer.decode(ids), tokens);
+    return tokens.map((id, i) => ({ id, text: id === this.endOfText ? '<|endoftext|>' : texts[i]! }));
+  }
+
+  private session(kind: string, graph: () => ReturnType<typeof explainGraph>): Promise<InferenceSession> {
+    return this.sessions.get(`${kind} ${this.stage.id}`, graph);
+  }
+
+  private model(): Promise<ExplainedModel> {
+    return (this.mapped ??= this.materialised());
+  }
+
+  private async materialised(): Promise<ExplainedModel> {
+    const { architecture, sources } = this.stage;
+    const { sizes, prefixSlots, embedding } = architecture;
+    return {
+      sizes,
+      prefixSlots,
+      embedding,
+      projector: await mapSources(sources.projector, this.materialise),
+      gpt2: await mapSources(sources.gpt2, this.materialise),
+    };
+  }
+}

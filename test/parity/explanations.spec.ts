@@ -1,0 +1,198 @@
+/**
+ * Every golden of test/fixtures/explanations: attention, likelihoods and divergences against transformers with eager
+ * attention, the tower's rollout against timm's, saliency against a plain loop over images in PyTorch.
+ */
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { attentionShares, loadPixels, openExplainer, reduceAttention } from '@dermcap/models';
+import type { Explainer, StageId } from '@dermcap/models';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { imagePath, readGoldens, releasePath, towerPath } from './goldens.js';
+
+const TOLERANCE = 1e-4;
+
+interface GoldenReading {
+  stage: StageId;
+  promptTokens: number[];
+  shape: [layers: number, heads: number, tokens: number, positions: number];
+  /** These four: 16-bit fixed point in base64. */
+  attention: string;
+  mean: string;
+  max: string;
+  rollout: string;
+  logProbability: number[];
+  rank: number[];
+  entropy: number[];
+  topTokens: number[][];
+  topLogProbability: number[][];
+}
+
+interface Text {
+  id: string;
+  release: string;
+  image: string;
+  text: string | number[];
+  prompt?: string;
+}
+
+interface Goldens {
+  readings: (Text & {
+    endOfText?: boolean;
+    tokens: number[];
+    topK: number;
+    readings: GoldenReading[];
+    divergences: {
+      stages: [StageId, StageId];
+      forward: number[];
+      backward: number[];
+      jensenShannon: number[];
+    }[];
+  })[];
+  vision: { tower: string; image: string; rollout: number[] }[];
+  saliency: (Text & {
+    stage: StageId;
+    method: 'occlusion' | 'masking';
+    window?: number;
+    stride?: number;
+    masks?: number;
+    target: number[];
+    grid: number;
+    logLikelihood: number;
+    values: number[];
+  })[];
+}
+
+const goldens = JSON.parse(
+  readFileSync(join(import.meta.dirname, '..', 'fixtures', 'explanations', 'expected.json'), 'utf8'),
+) as Goldens;
+const { releases } = readGoldens();
+const farthest: Record<string, number> = {};
+const opened = new Map<string, Promise<Explainer>>();
+let cacheDir: string;
+
+beforeAll(async () => {
+  cacheDir = await mkdtemp(join(tmpdir(), 'dermcap-explanations-'));
+});
+
+afterAll(async () => {
+  for (const explainer of opened.values()) await (await explainer).close();
+  await rm(cacheDir, { recursive: true, force: true });
+  const distances = Object.entries(farthest).map(([name, value]) => `${name} ${value.toExponential(1)}`);
+  console.log(`explanations max |Δ|: ${distances.join(', ')}`);
+});
+
+function open(release: string): Promise<Explainer> {
+  let explainer = opened.get(release);
+  if (!explainer) {
+    const { tower, stages } = releases[release]!;
+    explainer = openExplainer({
+      releaseDir: releasePath(release),
+      clipDir: towerPath(tower),
+      stages,
+      provider: 'cpu',
+      threads: 1,
+      cacheDir,
+    });
+    opened.set(release, explainer);
+  }
+  return explainer;
+}
+
+const pixelsOf = (explainer: Explainer, image: string) =>
+  loadPixels(imagePath(image), 'train-centre', explainer.input, { autoOrient: false });
+
+function sixteenBits(text: string): number[] {
+  const bytes = Buffer.from(text, 'base64');
+  return Array.from({ length: bytes.length / 2 }, (_, i) => bytes.readUInt16LE(2 * i) / 65535);
+}
+
+function compare(what: string, actual: ArrayLike<number>, expected: readonly number[], relative = 0): void {
+  expect(actual, what).toHaveLength(expected.length);
+  let distance = 0;
+  expected.forEach((value, i) => {
+    distance = Math.max(distance, Math.abs(actual[i]! - value) / (1 + relative * Math.abs(value)));
+  });
+  farthest[what] = Math.max(farthest[what] ?? 0, distance);
+  expect(distance, what).toBeLessThan(TOLERANCE);
+}
+
+describe('texts', () => {
+  it.each(goldens.readings)('$id: $release reads as transformers does', async golden => {
+    const explainer = await open(golden.release);
+    const explanation = await explainer.explain(await pixelsOf(explainer, golden.image), {
+      text: golden.text,
+      topK: golden.topK,
+      ...(golden.prompt === undefined ? {} : { prompt: golden.prompt }),
+      ...(golden.endOfText === undefined ? {} : { endOfText: golden.endOfText }),
+    });
+    expect(explanation.tokens).toEqual(golden.tokens);
+    expect(explanation.readings.map(reading => reading.stage)).toEqual(golden.readings.map(r => r.stage));
+    explanation.readings.forEach((reading, s) => {
+      const expected = golden.readings[s]!;
+      const { attention, tokens } = reading;
+      const { layers, heads, tokens: count, positions } = attention;
+      expect([layers, heads, count, positions]).toEqual(expected.shape);
+      expect(reading.promptTokens.map(token => token.id)).toEqual(expected.promptTokens);
+      compare('attention', attention.values, sixteenBits(expected.attention));
+      compare('mean', reduceAttention(attention, 'mean'), sixteenBits(expected.mean));
+      compare('max', reduceAttention(attention, 'max'), sixteenBits(expected.max));
+      compare('rollout', reading.rollout, sixteenBits(expected.rollout));
+      for (const rows of [attention.values, reading.rollout])
+        for (const { prefix, prompt, earlier } of attentionShares(rows, attention))
+          expect(prefix + prompt + earlier).toBeCloseTo(1, 5);
+
+      const of = <K extends keyof (typeof tokens)[number]>(key: K) => tokens.map(token => token[key]);
+      expect(of('id')).toEqual(golden.tokens);
+      compare('log-probability', of('logProbability'), expected.logProbability);
+      compare('entropy', of('entropy'), expected.entropy);
+      expect(of('rank')).toEqual(expected.rank);
+      const alternatives = of('alternatives');
+      expect(alternatives.map(row => row.map(({ id }) => id))).toEqual(expected.topTokens);
+      compare(
+        'alternatives',
+        alternatives.flat().map(({ logProbability }) => logProbability),
+        expected.topLogProbability.flat(),
+      );
+    });
+    expect(explanation.divergences.map(({ stages }) => stages)).toEqual(
+      golden.divergences.map(({ stages }) => stages),
+    );
+    explanation.divergences.forEach((divergence, i) => {
+      for (const measure of ['forward', 'backward', 'jensenShannon'] as const)
+        compare(measure, divergence[measure], golden.divergences[i]![measure]);
+    });
+  });
+});
+
+describe('vision tower', () => {
+  it.each(goldens.vision)('$tower, $image: attention rollout as of timm’s weights', async golden => {
+    const [release] = Object.entries(releases).find(([, { tower }]) => tower === golden.tower)!;
+    const explainer = await open(release);
+    const { grid, values, classToken } = await explainer.visionRollout(
+      await pixelsOf(explainer, golden.image),
+    );
+    expect(grid ** 2 + 1).toBe(golden.rollout.length);
+    compare('vision rollout', [classToken!, ...values], golden.rollout);
+  });
+});
+
+describe('saliency', () => {
+  it.each(goldens.saliency)('$id: $method as a loop over images finds it', async golden => {
+    const explainer = await open(golden.release);
+    const { method, window, stride, masks } = golden;
+    const saliency = await explainer.saliency(await pixelsOf(explainer, golden.image), {
+      stage: golden.stage,
+      text: golden.text,
+      target: { tokens: golden.target },
+      batchSize: 7,
+      ...(golden.prompt === undefined ? {} : { prompt: golden.prompt }),
+      ...(method === 'occlusion' ? { method, window, stride } : { method, masks }),
+    });
+    expect(saliency.grid).toBe(golden.grid);
+    expect(saliency.tokens).toEqual(golden.target);
+    compare('log-likelihood', [saliency.logLikelihood], [golden.logLikelihood]);
+    compare(method, saliency.values, golden.values);
+  });
+});
