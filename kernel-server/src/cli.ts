@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { defineCache } from './commands/cache.js';
 import { defineCaption } from './commands/caption.js';
 import { EXIT_FAILED, reportFailure } from './commands/failure.js';
 import { defineInspect } from './commands/inspect.js';
@@ -25,6 +26,7 @@ async function main(argv: string[]): Promise<number> {
   const finish = (code: number): void => {
     exitCode = code;
   };
+  defineCache(program);
   defineCaption(program, finish);
   defineInspect(program);
   defineReleases(program);

@@ -7,6 +7,10 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DermcapError } from '../errors.js';
+import { touch } from './leases.js';
+
+/** Ending of a file that is being written. */
+export const PARTIAL = '.part';
 
 export function defaultCacheDir(): string {
   // Set but empty is as good as not set (XDG Base Directory Specification).
@@ -21,7 +25,7 @@ export function defaultCacheDir(): string {
  * @throws DermcapError `cache-unwritable` naming the folder and the reason
  */
 export async function writeAtomically(path: string, data: Uint8Array | string): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.part`;
+  const temporary = `${path}.${randomUUID()}${PARTIAL}`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFile(temporary, data, { mode: 0o600 });
@@ -45,7 +49,9 @@ export async function fileIdentity(path: string): Promise<string> {
 /** A JSON value computed once per key; `compute` runs again when the entry is missing or unreadable. */
 export async function cachedJson<T>(path: string, compute: () => Promise<T>): Promise<T> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
+    const value = JSON.parse(await readFile(path, 'utf8')) as T;
+    await touch(path);
+    return value;
   } catch {
     const value = await compute();
     // Only remembered to be quick: without a cache it is computed every time.
