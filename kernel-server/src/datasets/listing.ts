@@ -24,6 +24,9 @@ const IMAGE_EXTENSIONS = new Set([
   '.avif',
 ]);
 
+/** Image formats that cannot be shown as they are: a dataset says so of each rather than leaving it out. */
+const OTHER_IMAGE_EXTENSIONS = new Set(['.bmp', '.dcm', '.dicom', '.heic', '.heif', '.jp2', '.jxl', '.svg']);
+
 /** Beyond this a listing would cost hundreds of MB; a root set too high (`/`) is the usual cause. */
 const MAX_IMAGES = 500_000;
 /** Deeper folders than anyone makes by hand; guards the recursion. */
@@ -36,6 +39,10 @@ const RACY_MS = 2000;
 /** Whether a file name looks like an image's; hidden files do not. */
 export function isImageName(name: string): boolean {
   return !name.startsWith('.') && IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
+}
+
+function isOtherImageName(name: string): boolean {
+  return OTHER_IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
 }
 
 interface Listing {
@@ -53,14 +60,17 @@ export class ImageFolders {
   readonly #limit = pLimit(16);
 
   readonly #linksMayLeave: boolean;
+  readonly #forDatasets: boolean;
 
   /**
    * @param rootRealPath the root with its own links resolved
    * @param options.linksMayLeave lists links to files outside the root too: for a person's own command line,
    *   never for a server
+   * @param options.forDatasets lists images too that are not shown as they are
    */
-  constructor(rootRealPath: string, options: { linksMayLeave?: boolean } = {}) {
+  constructor(rootRealPath: string, options: { linksMayLeave?: boolean; forDatasets?: boolean } = {}) {
     this.#root = rootRealPath;
+    this.#forDatasets = options.forDatasets ?? false;
     this.#linksMayLeave = options.linksMayLeave ?? false;
   }
 
@@ -177,7 +187,7 @@ export class ImageFolders {
       const { name } = entry;
       if (name.startsWith('.')) continue;
       if (entry.isDirectory()) folders.push(name);
-      else if (!isImageName(name)) continue;
+      else if (!isImageName(name) && !(this.#forDatasets && isOtherImageName(name))) continue;
       else if (entry.isFile()) files.push(name);
       else if (entry.isSymbolicLink()) {
         links.push(

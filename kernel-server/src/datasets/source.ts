@@ -55,7 +55,7 @@ export interface DatasetRow {
   row: number;
   /** The file it stands in, relative to the dataset's root; null for a plain folder. */
   manifest: string | null;
-  /** Every column as it stands, those that are mapped too. */
+  /** Every column but the captions, as numbers and truth values where cells are such. */
   metadata: TableRecord;
   references: Reference[];
   label?: string;
@@ -81,7 +81,10 @@ export interface ColumnMapping {
   image: string[];
   /** Columns whose text is a reference caption; empty cells give none. */
   captions: string[];
-  /** One column: its value. Several: one-hot or probability columns, the name of the highest is the label. */
+  /**
+   * One column: its value, of a dictionary of weights the heaviest entry. Several: of numbers (one-hot or
+   * probability columns) the name of the highest, of text the first that is not empty.
+   */
   label: string[];
   split: string | null;
   source: string | null;
@@ -135,7 +138,7 @@ export interface ImageFacts {
   width: number;
   height: number;
   format: string;
-  /** 64-bit difference hash of the upright image, 16 hexadecimal digits; see `perceptual-hash.ts`. */
+  /** 64-bit pHash of the upright image, 16 hexadecimal digits; see `perceptual-hash.ts`. */
   perceptualHash: string;
   /** Modification time in nanoseconds; with the size it tells whether the facts are still good. '0' if embedded. */
   modifiedNs: string;
