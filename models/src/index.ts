@@ -8,6 +8,8 @@ export type {
   StageCaption,
   StageDescription,
 } from './captioner.js';
+export { openClip, openTextTower } from './clip.js';
+export type { ClipModel, ClipOptions, TextTower } from './clip.js';
 export { CLIPCAP_DECODING, DEFAULT_DECODING } from './decoding.js';
 export type { Decoding } from './decoding.js';
 export { DermcapError } from './errors.js';

@@ -21,7 +21,8 @@ export const HF_CLIP_WEIGHTS = ['model.safetensors', 'pytorch_model.bin'] as con
 /** PIL.Image.Resampling.BICUBIC */
 const BICUBIC = 3;
 
-const ACTIVATIONS: Record<string, EncoderForm['activation']> = {
+/** By their names in configurations. */
+export const HF_ACTIVATIONS: Record<string, EncoderForm['activation']> = {
   quick_gelu: 'quick-gelu',
   gelu: 'gelu',
   gelu_new: 'gelu-tanh',
@@ -143,7 +144,7 @@ export function hfVision(dict: StateDict, config: HfClipConfig): VitArchitecture
       heads: checkedHeads(heads, width, dict.file, `Set num_attention_heads in ${HF_CLIP_CONFIG}.`),
       embedding: projection.shape[0]!,
     },
-    form: { epsilon, activation: ACTIVATIONS[hidden_act]!, pooling: 'token' },
+    form: { epsilon, activation: HF_ACTIVATIONS[hidden_act]!, pooling: 'token' },
     layers,
     sources,
     keys: keys.account(),

@@ -10,11 +10,11 @@ import type {
   ProjectionHead,
 } from './weights.js';
 
-/** Which positions an attention sees: all, those before, or the first so many of each row. */
+/** Which positions an attention sees: all, those before, or those of a mask. */
 export interface AttentionScope {
   causal?: boolean;
-  /** [B] int32 */
-  lengths?: Value;
+  /** [B, L] int32: 1 where a position may be seen */
+  mask?: Value;
 }
 
 /** Is given the weights [B, H, L, L] of an attention that sees all, which is computed by an explicit softmax then. */
@@ -46,9 +46,9 @@ export function selfAttention(
   x: Value,
   weights: AttentionWeights,
   heads: number,
-  { causal = false, lengths = '' }: AttentionScope = {},
+  { causal = false, mask = '' }: AttentionScope = {},
 ): Value {
-  const inputs = [...queriesKeysValues(g, x, weights), ...(lengths ? ['', lengths] : [])];
+  const inputs = [...queriesKeysValues(g, x, weights), ...(mask ? ['', mask] : [])];
   const attended = g.microsoft('MultiHeadAttention', inputs, {
     num_heads: { i: heads },
     ...(causal ? { unidirectional: { i: 1 } } : {}),

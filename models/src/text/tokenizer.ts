@@ -89,7 +89,7 @@ async function readDefinition(path: string): Promise<Definition> {
  * The library splits for byte-level BPE with JavaScript's `\s`, which is not Unicode's (U+FEFF, U+0085): the same split
  * is asked for in words, which it takes literally.
  */
-function withUnicodeSpaces(step: unknown): unknown {
+export function withUnicodeSpaces(step: unknown): unknown {
   const { data } = PreTokenizer.safeParse(step);
   if (!data) return step;
   if (data.type === 'Sequence') return { ...data, pretokenizers: data.pretokenizers?.map(withUnicodeSpaces) };
