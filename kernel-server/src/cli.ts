@@ -10,6 +10,7 @@ import { EXIT_FAILED, reportFailure } from './commands/failure.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineReleases } from './commands/releases.js';
 import { defineServe } from './commands/serve.js';
+import { defineStudy } from './commands/study.js';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -31,6 +32,7 @@ async function main(argv: string[]): Promise<number> {
   defineInspect(program);
   defineReleases(program);
   defineServe(program);
+  defineStudy(program, finish);
   try {
     await program.parseAsync(argv);
     return exitCode;

@@ -6,34 +6,16 @@
  * All times are milliseconds since the Unix epoch unless the name says otherwise.
  */
 import { z } from 'zod';
-import { Decoding, DecodingOptions } from './decoding.js';
+import { ApiError, Caption, PreprocessMode, PromptChoice, StageId } from './captions.js';
+import { DecodingOptions } from './decoding.js';
 
+export * from './captions.js';
 export * from './decoding.js';
+export * from './ratings.js';
+export * from './studies.js';
 
 /** Raised with every incompatible change; the front end compares it with `Health.contract`. */
 export const CONTRACT_VERSION = 1;
-
-export const StageId = z.enum(['a', 'b', 'final']);
-export type StageId = z.infer<typeof StageId>;
-
-export const PreprocessMode = z.enum(['train-centre', 'openclip-eval']);
-export type PreprocessMode = z.infer<typeof PreprocessMode>;
-
-/** `own` gives each stage the prompt it was trained with; `text` gives every stage the same one. */
-export const PromptChoice = z.discriminatedUnion('mode', [
-  z.object({ mode: z.literal('own') }),
-  z.object({ mode: z.literal('text'), text: z.string().max(4000) }),
-]);
-export type PromptChoice = z.infer<typeof PromptChoice>;
-
-export const ApiError = z.object({
-  code: z.string(),
-  message: z.string(),
-  hint: z.string().optional(),
-});
-export type ApiError = z.infer<typeof ApiError>;
-/** Body of every response outside 2xx. */
-export const ErrorBody = z.object({ error: ApiError });
 
 export const EngineState = z.object({
   state: z.enum(['idle', 'loading', 'ready', 'busy', 'failed']),
@@ -108,28 +90,6 @@ export const ThumbnailQuery = z.object({
   v: z.string().optional(),
 });
 export const ImageFileQuery = z.object({ path: z.string(), v: z.string().optional() });
-
-/** One caption of one image by one stage, with everything that made it. */
-export const Caption = z.object({
-  image: z.string(),
-  stage: StageId,
-  caption: z.string(),
-  /** Generated token ids without the end-of-text token; a token of the decoding's own that ends a caption is in it. */
-  tokens: z.array(z.int()),
-  /** Length-normalised sum of log-probabilities (beam search); null with one beam. */
-  score: z.number().nullable(),
-  release: z.object({ name: z.string(), sha256: z.string() }),
-  clip: z.object({ sha256: z.string() }),
-  prompt: z.string(),
-  decoding: Decoding,
-  precision: z.string(),
-  provider: z.string(),
-  preprocess: PreprocessMode,
-  autoOrient: z.boolean(),
-  /** Wall time of the batch that held this image, divided by its images and stages. */
-  ms: z.number(),
-});
-export type Caption = z.infer<typeof Caption>;
 
 export const RunRequest = z.object({
   images: z.array(z.string()).min(1).max(100_000),

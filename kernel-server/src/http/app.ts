@@ -2,8 +2,7 @@
  * The routes of the API. Each parses with the contract's schema, calls one function of a room, and sends.
  */
 import { basename } from 'node:path';
-import express, { type Express, type RequestHandler, type Response } from 'express';
-import { DermcapError } from '@dermcap/models/errors';
+import express, { type Express, type RequestHandler } from 'express';
 import type { Logger } from 'pino';
 import {
   CaptionQuery,
@@ -16,14 +15,17 @@ import {
 } from '../contract/index.js';
 import type { ImageFolders } from '../datasets/listing.js';
 import { resolveInside } from '../datasets/paths.js';
-import type { Picture, Pictures } from '../datasets/pictures.js';
+import type { Pictures } from '../datasets/pictures.js';
 import type { Engine } from '../engine/engine.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
 import type { Runs } from '../jobs/runs.js';
+import type { Studies } from '../study/studies.js';
 import { errorHandler, noSuchRoute, parse } from './errors.js';
 import { lastEventId, streamEvents } from './events.js';
 import { userOf } from './identity.js';
 import { openApiDocument } from './openapi.js';
+import { sendPicture } from './pictures.js';
+import { addStudyRoutes } from './study-routes.js';
 
 /** Room for the paths of 100,000 images. */
 const BODY_LIMIT = '16mb';
@@ -37,6 +39,7 @@ export interface AppParts {
   releases: ReleaseCatalogue;
   engine: Engine;
   runs: Runs;
+  studies: Studies;
   log: Logger;
   /** Lets requests in, or answers them itself. */
   guard: RequestHandler;
@@ -76,6 +79,7 @@ function api({
   releases,
   engine,
   runs,
+  studies,
   log,
   version,
   closing,
@@ -143,41 +147,12 @@ function api({
     response.json(runs.cancel(request.params.id));
   });
 
+  addStudyRoutes(routes, { studies, pictures });
+
   const document = openApiDocument(version);
   routes.get('/openapi.json', (_request, response) => {
     response.json(document);
   });
 
   return routes;
-}
-
-/** Sends a picture with validators and ranges; `versioned` addresses change with the file and never go stale. */
-function sendPicture(response: Response, picture: Picture, path: string, versioned: boolean): Promise<void> {
-  const name = encodeURIComponent(path.slice(path.lastIndexOf('/') + 1)).replace(
-    /['()*]/g,
-    character => `%${character.charCodeAt(0).toString(16)}`,
-  );
-  response.set({
-    ETag: picture.etag,
-    'Cache-Control': versioned ? 'private, max-age=31536000, immutable' : 'private, no-cache',
-    'Content-Disposition': `inline; filename*=UTF-8''${name}`,
-    'Content-Type': picture.contentType,
-  });
-  const options = { cacheControl: false, etag: false, lastModified: false, dotfiles: 'allow' } as const;
-  return new Promise((resolve, reject) => {
-    response.sendFile(picture.file, options, (error?: NodeJS.ErrnoException & { status?: number }) => {
-      // A client that goes away mid-picture is no failure.
-      if (!error || ['ECONNABORTED', 'ECONNRESET', 'EPIPE'].includes(error.code ?? '')) resolve();
-      else reject(sendFailure(error));
-    });
-  });
-}
-
-function sendFailure(error: NodeJS.ErrnoException & { status?: number }): Error {
-  if (error.status === 404)
-    return new DermcapError('no-such-file', 'The file vanished while it was being read.');
-  if (error.status === 416) {
-    return new DermcapError('range-not-satisfiable', 'The file has no bytes in the range asked for.');
-  }
-  return error;
 }

@@ -19,6 +19,22 @@ const STATUS: Record<string, number> = {
   'not-signed-in': 401,
   'path-outside-root': 403,
   'unreadable-folder': 403,
+  'invalid-cursor': 400,
+  'no-such-column': 400,
+  'no-such-caption': 404,
+  'no-such-folder': 404,
+  'no-such-image': 404,
+  'no-such-study': 404,
+  'no-such-view': 404,
+  'study-exists': 409,
+  'study-in-use': 409,
+  'study-newer': 409,
+  'too-many-studies': 429,
+  'study-busy': 503,
+  'disk-full': 507,
+  'study-write-failed': 507,
+  'study-read-only': 409,
+  'study-unreachable': 409,
   'no-such-file': 404,
   'no-such-release': 404,
   'no-such-route': 404,
@@ -64,9 +80,15 @@ export function errorHandler(log: Logger): ErrorRequestHandler {
     }
     if (response.headersSent) return next(error);
     const { code, message, hint } = known;
-    response
-      .status(statusOf(code))
-      .json({ error: { code, message, ...(hint === undefined ? {} : { hint }) } } satisfies ErrorBody);
+    const details = known instanceof InvalidRequest ? known.details : undefined;
+    response.status(statusOf(code)).json({
+      error: {
+        code,
+        message,
+        ...(hint === undefined ? {} : { hint }),
+        ...(details === undefined ? {} : { details }),
+      },
+    } satisfies ErrorBody);
   };
 }
 
@@ -92,10 +114,31 @@ function toDermcapError(error: unknown): DermcapError | null {
 export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const result = schema.safeParse(input ?? {});
   if (result.success) return result.data;
-  const faults = result.error.issues
-    .slice(0, 5)
-    .map(({ path, message }) => `${path.length > 0 ? path.join('.') : 'request'}: ${message}`);
-  throw new DermcapError('invalid-request', `The request is not valid. ${faults.join('; ')}.`, {
-    hint: 'GET /api/openapi.json describes every field.',
-  });
+  const details = result.error.issues
+    .slice(0, 20)
+    .map(({ path, message }) => ({ field: path.map(String).join('.'), message }));
+  const faults = details.slice(0, 5).map(({ field, message }) => `${field || 'request'}: ${message}`);
+  throw new InvalidRequest(`The request is not valid. ${faults.join('; ')}.`, details);
+}
+
+/** A request that does not fit the contract: `details` has every field that is wrong. */
+class InvalidRequest extends DermcapError {
+  constructor(
+    message: string,
+    readonly details: { field: string; message: string }[],
+  ) {
+    super('invalid-request', message, { hint: 'GET /api/openapi.json describes every field.' });
+  }
+}
+
+/**
+ * A whole number of a path.
+ * @throws DermcapError `invalid-request`
+ */
+export function parseId(text: string): number {
+  const id = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : NaN;
+  if (Number.isSafeInteger(id)) return id;
+  throw new InvalidRequest('The address names no number where it should.', [
+    { field: 'path', message: 'Expected a whole number of at least 1.' },
+  ]);
 }

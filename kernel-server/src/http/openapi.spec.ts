@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createApp, type AppParts } from './app.js';
 import { openApiDocument } from './openapi.js';
+import { productVersion } from './server.js';
 
 type Json = Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any
 
@@ -38,6 +39,11 @@ describe('openApiDocument', () => {
     });
     const thumbnail: Json[] = document['paths']['/thumbnail'].get.parameters;
     expect(thumbnail.find(({ name }) => name === 'path')).toMatchObject({ required: true });
+  });
+
+  it('is the committed docs/openapi.json (after a change: vitest -u)', async () => {
+    const committed = `${JSON.stringify(openApiDocument(productVersion()), null, 2)}\n`;
+    await expect(committed).toMatchFileSnapshot('../../../docs/openapi.json');
   });
 
   it('describes every route that the application has, and no other', () => {

@@ -3,110 +3,16 @@
  */
 import { z } from 'zod';
 import * as contract from '../contract/index.js';
+import { OPERATIONS, type Operation } from './operations.js';
 
-interface Operation {
-  summary: string;
-  query?: z.ZodObject;
-  body?: keyof typeof SCHEMAS;
-  /** Success: its status and either a schema or a media type. */
-  status?: number;
-  answer: { schema: keyof typeof SCHEMAS } | { type: string };
-  /** Statuses an error may have, beside 500. */
-  errors?: number[];
-  pathId?: boolean;
-}
+const ID = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
 
-const { ApiError, ErrorBody, EngineState, Health, Release, ReleaseList, ImageEntry, ImagePage } = contract;
-const { Caption, CaptionList, Decoding, DecodingOptions, ImageFailure, PromptChoice } = contract;
-const { Run, RunEvent, RunList, RunRequest } = contract;
-
-/** Schemas under `components.schemas`, by the names they have in the contract. */
-const SCHEMAS = {
-  ApiError,
-  Caption,
-  CaptionList,
-  Decoding,
-  DecodingOptions,
-  EngineState,
-  ErrorBody,
-  Health,
-  ImageEntry,
-  ImageFailure,
-  ImagePage,
-  PromptChoice,
-  Release,
-  ReleaseList,
-  Run,
-  RunEvent,
-  RunList,
-  RunRequest,
-};
-
-const OPERATIONS: Record<string, Record<string, Operation>> = {
-  '/health': { get: { summary: 'Whether the server and its engine are well', answer: { schema: 'Health' } } },
-  '/releases': { get: { summary: 'Releases that can be used', answer: { schema: 'ReleaseList' } } },
-  '/images': {
-    get: {
-      summary: 'One page of a folder’s images in natural order',
-      query: contract.ImageQuery,
-      answer: { schema: 'ImagePage' },
-      errors: [400, 403, 404, 422],
-    },
-  },
-  '/thumbnail': {
-    get: {
-      summary: 'A small upright picture of an image',
-      query: contract.ThumbnailQuery,
-      answer: { type: 'image/webp' },
-      errors: [400, 403, 404, 422],
-    },
-  },
-  '/image': {
-    get: {
-      summary: 'An image in a format that browsers show',
-      query: contract.ImageFileQuery,
-      answer: { type: 'image/*' },
-      errors: [400, 403, 404, 422],
-    },
-  },
-  '/runs': {
-    get: { summary: 'Runs, the newest first', answer: { schema: 'RunList' } },
-    post: {
-      summary: 'Caption images',
-      body: 'RunRequest',
-      status: 201,
-      answer: { schema: 'Run' },
-      errors: [400, 403, 404, 409, 413, 429, 503],
-    },
-  },
-  '/runs/{id}': {
-    get: { summary: 'A run as it stands', pathId: true, answer: { schema: 'Run' }, errors: [404] },
-  },
-  '/runs/{id}/events': {
-    get: {
-      summary: 'What happens in a run, as server-sent events whose data is a RunEvent',
-      pathId: true,
-      answer: { type: 'text/event-stream' },
-      errors: [404],
-    },
-  },
-  '/runs/{id}/cancel': {
-    post: {
-      summary: 'Stop a run after its current batch',
-      pathId: true,
-      answer: { schema: 'Run' },
-      errors: [404],
-    },
-  },
-  '/captions': {
-    get: {
-      summary: 'The newest captions of a folder’s images since the server started',
-      query: contract.CaptionQuery,
-      answer: { schema: 'CaptionList' },
-      errors: [400, 403],
-    },
-  },
-  '/openapi.json': { get: { summary: 'This document', answer: { type: 'application/json' } } },
+/** Schemas of the parts of a path; any other is a string. */
+const PATH_PARAMETERS: Record<string, object> = {
+  study: { type: 'string', pattern: '^[A-Za-z0-9_-]{2,5000}$' },
+  image: ID,
+  assignment: ID,
+  item: ID,
 };
 
 /** The whole document. Request fields with a default are optional in it. */
@@ -129,15 +35,22 @@ export function openApiDocument(version: string): object {
     },
     servers: [{ url: '/api' }],
     paths,
-    components: { schemas: componentSchemas() },
+    components: {
+      schemas: componentSchemas(Object.values(OPERATIONS).flatMap(methods => Object.values(methods))),
+    },
   };
 }
 
 function describe(path: string, method: string, operation: Operation): object {
   const success =
-    'schema' in operation.answer
-      ? { 'application/json': { schema: reference(operation.answer.schema) } }
-      : { [operation.answer.type]: {} };
+    operation.answer === null
+      ? {}
+      : {
+          content:
+            'schema' in operation.answer
+              ? { 'application/json': { schema: reference(operation.answer.schema) } }
+              : { [operation.answer.type]: {} },
+        };
   const failures = [...(operation.errors ?? []), 500].map(status => [
     String(status),
     {
@@ -146,7 +59,12 @@ function describe(path: string, method: string, operation: Operation): object {
     },
   ]);
   const parameters = [
-    ...(operation.pathId ? [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }] : []),
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+      name,
+      in: 'path',
+      required: true,
+      schema: PATH_PARAMETERS[name!] ?? { type: 'string' },
+    })),
     ...(operation.query ? queryParameters(operation.query) : []),
   ];
   return {
@@ -162,7 +80,7 @@ function describe(path: string, method: string, operation: Operation): object {
         }
       : {}),
     responses: {
-      [String(operation.status ?? 200)]: { description: operation.summary, content: success },
+      [String(operation.status ?? 200)]: { description: operation.summary, ...success },
       ...Object.fromEntries(failures),
     },
   };
@@ -187,15 +105,29 @@ function queryParameters(schema: z.ZodObject): object[] {
   }));
 }
 
-function componentSchemas(): Record<string, object> {
+/** Every schema of the contract that an operation names, or that one of those is made of. */
+function componentSchemas(operations: Operation[]): Record<string, object> {
   const registry = z.registry<{ id: string }>();
-  for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
+  for (const [id, schema] of Object.entries(contract)) {
+    if (schema instanceof z.ZodType && !/Query$/.test(id)) registry.add(schema, { id });
+  }
   const uri = (id: string): string => `#/components/schemas/${id}`;
   // A request's fields with defaults may be left out, an answer always has them: one set for each direction.
   const answers = z.toJSONSchema(registry, { io: 'output', uri }).schemas;
   const requests = z.toJSONSchema(registry, { io: 'input', uri }).schemas;
-  const merged = { ...answers, RunRequest: requests['RunRequest']!, PromptChoice: requests['PromptChoice']! };
-  return Object.fromEntries(Object.entries(merged).map(([id, schema]) => [id, withoutIdentity(schema)]));
+  const wanted = new Map<string, object>();
+  const want = (id: string, from: Record<string, object>): void => {
+    if (wanted.has(id)) return;
+    const schema = withoutIdentity(from[id]!);
+    wanted.set(id, schema);
+    for (const [, name] of JSON.stringify(schema).matchAll(/"#\/components\/schemas\/(\w+)"/g))
+      want(name!, from);
+  };
+  want('ErrorBody', answers);
+  for (const { body } of operations) if (body) want(body, requests);
+  for (const { answer } of operations) if (answer && 'schema' in answer) want(answer.schema, answers);
+  want('RunEvent', answers);
+  return Object.fromEntries([...wanted].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Drops `$schema` and `$id`: within the document a schema is known by its place. */

@@ -14,6 +14,7 @@ import { Engine, type EngineOptions } from '../engine/engine.js';
 import { DEFAULT_BATCH_SIZE } from '../engine/pipeline.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
 import { Runs } from '../jobs/runs.js';
+import { Studies } from '../study/studies.js';
 import { createApp } from './app.js';
 import { bearerGuard, listenOnLoopback, listenOnSocket, newToken, prepareSocket } from './listen.js';
 
@@ -31,6 +32,8 @@ export interface ServerOptions {
   engine: EngineOptions;
   /** Thumbnails and computed weights; default `~/.cache/dermcap`. */
   cacheDir?: string;
+  /** Where the server's user sees it; told to others who try to open one of its studies. */
+  url?: string;
   /** Images decoded together. */
   batchSize?: number;
   logger?: Logger;
@@ -73,6 +76,7 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     batchSize: options.batchSize ?? DEFAULT_BATCH_SIZE,
     log,
   });
+  const studies = new Studies(root, options.url ?? null);
   const token = 'port' in options.listen ? newToken() : null;
   const closing = new AbortController();
   const app = createApp({
@@ -83,6 +87,7 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     releases: options.releases,
     engine,
     runs,
+    studies,
     log,
     guard: bearerGuard(token),
     closing: closing.signal,
@@ -107,6 +112,7 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     const forced = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
     await Promise.all([runs.close(), engine.close(), stopped]);
     clearTimeout(forced);
+    await studies.closeAll();
     log.info('server closed');
   };
   return { address, token, close: () => (closed ??= close()) };
