@@ -3,10 +3,8 @@
  * weights are the checkpoint's own in fp32, read where they lie in the file, whatever precision captions are made in.
  */
 import { availableParallelism } from 'node:os';
-import { openRelease, tokenizerFile } from './architecture/release.js';
 import type { StageId } from './architecture/release.js';
-import { openVisionTower } from './architecture/tower.js';
-import type { CaptionerOptions } from './captioner.js';
+import type { CaptionerOptions, ReleaseRequest } from './captioner.js';
 import { DermcapError } from './errors.js';
 import { saliencyMap } from './explanation/saliency.js';
 import type { Steering } from './explanation/saliency.js';
@@ -23,13 +21,15 @@ import type {
   VisionRollout,
 } from './explanation/types.js';
 import type { InputSpec } from './image/preprocess.js';
+import { openAll } from './opening.js';
 import { defaultCacheDir } from './runtime/cache.js';
 import { materialiser } from './runtime/materialise.js';
 import { chooseProvider } from './runtime/session.js';
 import type { Provider } from './runtime/session.js';
-import { gpt2Tokenizer, loadTokenizer } from './text/tokenizer.js';
 
-export type ExplainerOptions = Omit<CaptionerOptions, 'precision'>;
+export interface ExplainerOptions extends Omit<CaptionerOptions, 'precision' | 'releases'> {
+  release: ReleaseRequest;
+}
 
 const DEFAULT_TOP_K = 5;
 const DEFAULT_BATCH_SIZE = 8;
@@ -39,25 +39,9 @@ const DEFAULT_BATCH_SIZE = 8;
  * @throws DermcapError naming what is missing or does not fit, with a hint
  */
 export async function openExplainer(options: ExplainerOptions): Promise<Explainer> {
-  const { releaseDir, onProgress = () => {} } = options;
-  onProgress('Reading the checkpoints');
-  const release = await openRelease(releaseDir, options.stages);
-  const towerDir = options.clipDir ?? release.clipDir;
-  if (towerDir === null)
-    throw new DermcapError('clip-missing', `${releaseDir}: no vision tower was found for this release.`, {
-      hint: 'Name the folder with open_clip_config.json (--clip DIR), or put it into the release as "clip".',
-    });
-  const tower = await openVisionTower(towerDir);
-  for (const stage of release.stages)
-    if (stage.architecture.embedding !== tower.sizes.embedding)
-      throw new DermcapError(
-        'clip-mismatch',
-        `${stage.file} expects image embeddings of ${stage.architecture.embedding} values, but the vision tower ` +
-          `${tower.name} in ${towerDir} gives ${tower.sizes.embedding}.`,
-        { hint: 'This release was trained with another vision tower.' },
-      );
-  const file = await tokenizerFile(release.folder);
-  const tokenizer = file === null ? gpt2Tokenizer() : await loadTokenizer(file);
+  options.onProgress?.('Reading the checkpoints');
+  const { releases, towers, tokenizers } = await openAll([options.release]);
+  const [release, tower, tokenizer] = [releases[0]!, towers[0]!, tokenizers[0]!];
   const provider = chooseProvider(options.provider ?? 'auto');
   const sessions = new Sessions(provider, options.threads ?? availableParallelism());
   const materialise = materialiser(options.cacheDir ?? defaultCacheDir());

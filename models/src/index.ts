@@ -5,8 +5,11 @@ export type {
   Captioner,
   CaptionerOptions,
   CaptionRequest,
+  ImageInput,
+  ReleaseRequest,
   StageCaption,
   StageDescription,
+  TowerDescription,
 } from './captioner.js';
 export { openClip, openTextTower } from './clip.js';
 export type { ClipModel, ClipOptions, TextTower } from './clip.js';
@@ -40,3 +43,4 @@ export type { InputSpec, PreprocessMode } from './image/preprocess.js';
 export { inspectRelease } from './inspect.js';
 export type { ReleaseInspection } from './inspect.js';
 export type { ProviderChoice } from './runtime/session.js';
+export type { Precision } from './runtime/loading.js';

@@ -21,13 +21,13 @@ async function timed(work) {
 
 const methods = {
   async open({ release, threads, stages, precision, cacheDir, images }) {
-    const options = { releaseDir: release, provider: 'cpu', threads, stages, precision, cacheDir };
+    const options = { releases: [{ dir: release, stages }], provider: 'cpu', threads, precision, cacheDir };
     const [opened, seconds] = await timed(() => openCaptioner(options));
     captioner = opened;
     if (opened.precision !== precision) throw new Error(`“${precision}” is not offered here.`);
     pixels = [];
     for (const image of images)
-      pixels.push(await loadPixels(image, 'train-centre', captioner.input, { autoOrient: false }));
+      pixels.push(await loadPixels(image, 'train-centre', captioner.inputs[0], { autoOrient: false }));
     return { seconds };
   },
 

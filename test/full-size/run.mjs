@@ -29,13 +29,13 @@ const seconds = async work => {
 
 try {
   const [captioner, loading] = await seconds(() =>
-    openCaptioner({ releaseDir: values.release, stages, provider: 'cpu', threads, cacheDir }),
+    openCaptioner({ releases: [{ dir: values.release, stages }], provider: 'cpu', threads, cacheDir }),
   );
   const rows = [];
   let identical = true;
   let farthest = 0;
   for (const [i, image] of images.entries()) {
-    const pixels = await loadPixels(image, 'train-centre', captioner.input, { autoOrient: false });
+    const pixels = await loadPixels(image, 'train-centre', captioner.inputs[0], { autoOrient: false });
     const [embedding] = await captioner.embed([pixels]);
     reference.embeddings[i].forEach((value, d) => {
       farthest = Math.max(farthest, Math.abs(value - embedding[d]));

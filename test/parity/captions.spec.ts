@@ -36,9 +36,7 @@ describe.each(Object.entries(goldens.releases))('release %s', (name, { why, towe
 
   beforeAll(async () => {
     captioner = await openCaptioner({
-      releaseDir: releasePath(name),
-      clipDir: towerPath(tower),
-      stages,
+      releases: [{ dir: releasePath(name), clipDir: towerPath(tower), stages }],
       provider: 'cpu',
       threads: 1,
       cacheDir,
@@ -54,7 +52,7 @@ describe.each(Object.entries(goldens.releases))('release %s', (name, { why, towe
   const parts = cases.filter(c => c.stages.length < stages.length);
 
   it(`opens: ${why}`, () => {
-    expect(captioner.releaseName).toBe(name);
+    expect(captioner.releases.map(release => release.name)).toEqual([name]);
     expect(captioner.stages.map(stage => stage.id)).toEqual(stages);
   });
 
@@ -64,9 +62,7 @@ describe.each(Object.entries(goldens.releases))('release %s', (name, { why, towe
 
   it.each(parts)('$id', async golden => {
     const alone = await openCaptioner({
-      releaseDir: releasePath(name),
-      clipDir: towerPath(tower),
-      stages: golden.stages,
+      releases: [{ dir: releasePath(name), clipDir: towerPath(tower), stages: golden.stages }],
       provider: 'cpu',
       threads: 1,
       cacheDir,
@@ -81,7 +77,7 @@ describe.each(Object.entries(goldens.releases))('release %s', (name, { why, towe
   async function compare(opened: Captioner, golden: (typeof cases)[number]): Promise<void> {
     const pixels = await Promise.all(
       golden.images.map(image =>
-        loadPixels(imagePath(image), 'train-centre', opened.input, { autoOrient: false }),
+        loadPixels(imagePath(image), 'train-centre', opened.inputs[0]!, { autoOrient: false }),
       ),
     );
     tally.captions += golden.captions.flat().length;
@@ -116,9 +112,7 @@ describe.each(Object.entries(goldens.towers))('tower %s', (name, modes) => {
   beforeAll(async () => {
     const [release, { stages }] = Object.entries(goldens.releases).find(([, { tower }]) => tower === name)!;
     captioner = await openCaptioner({
-      releaseDir: releasePath(release),
-      clipDir: towerPath(name),
-      stages: stages.slice(0, 1),
+      releases: [{ dir: releasePath(release), clipDir: towerPath(name), stages: stages.slice(0, 1) }],
       provider: 'cpu',
       threads: 1,
       cacheDir,
@@ -131,10 +125,10 @@ describe.each(Object.entries(goldens.towers))('tower %s', (name, modes) => {
 
   describe.each(Object.entries(modes))('%s', (mode, images) => {
     it.each(Object.entries(images))('%s', async (image, golden) => {
-      const pixels = await loadPixels(imagePath(image), mode as PreprocessMode, captioner.input, {
+      const pixels = await loadPixels(imagePath(image), mode as PreprocessMode, captioner.inputs[0]!, {
         autoOrient: false,
       });
-      expect(resizedSha256(pixels, captioner.input)).toBe(golden.resizedSha256);
+      expect(resizedSha256(pixels, captioner.inputs[0]!)).toBe(golden.resizedSha256);
       const [embedding] = await captioner.embed([pixels]);
       expect(embedding).toHaveLength(golden.embedding.length);
       const farthest = Math.max(...golden.embedding.map((value, i) => Math.abs(embedding![i]! - value)));

@@ -88,9 +88,7 @@ function open(release: string): Promise<Explainer> {
   if (!explainer) {
     const { tower, stages } = releases[release]!;
     explainer = openExplainer({
-      releaseDir: releasePath(release),
-      clipDir: towerPath(tower),
-      stages,
+      release: { dir: releasePath(release), clipDir: towerPath(tower), stages },
       provider: 'cpu',
       threads: 1,
       cacheDir,

@@ -1,6 +1,7 @@
 /** `dermcap caption`: captions image files on the terminal or as JSON lines. */
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Precision } from '@dermcap/models';
 import type { ReleaseDescription } from '@dermcap/models/release';
 import { Option, type Command } from 'commander';
 import type { Decoding, PreprocessMode, PromptChoice, StageId } from '../contract/index.js';
@@ -13,7 +14,7 @@ interface CaptionFlags {
   clip?: string;
   stage?: StageId | 'both';
   prompt: string;
-  precision: 'exact';
+  precision: Precision;
   provider: 'auto' | 'cpu' | 'webgpu' | 'cuda';
   preprocess: PreprocessMode;
   autoOrient: boolean;
@@ -56,7 +57,9 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
     )
     .option('--prompt <text>', '“own” gives each stage the prompt it was trained with', 'own')
     .addOption(
-      new Option('--precision <precision>', 'fp32, as the reference').choices(['exact']).default('exact'),
+      new Option('--precision <precision>', 'exact: fp32, as the reference; fast: int8')
+        .choices(['exact', 'fast'])
+        .default('exact'),
     )
     .addOption(
       new Option('--provider <provider>', 'where the model runs')
@@ -123,9 +126,7 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
   const output = captionOutput({ json: flags.json, total: sources.length });
   const pixels = remotePixels();
   const captioner = await remoteCaptioner({
-    releaseDir,
-    clipDir,
-    stages,
+    releases: [{ dir: releaseDir, clipDir, stages }],
     provider: flags.provider,
     precision: flags.precision,
     threads: flags.threads,
@@ -137,7 +138,7 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
   process.stdout.once('error', () => unread.abort());
   let failed = 0;
   try {
-    const releaseName = flags.release === undefined ? DEMO_RELEASE_NAME : captioner.releaseName;
+    const releaseName = flags.release === undefined ? DEMO_RELEASE_NAME : captioner.releases[0]!.name;
     output.begin(captioner, releaseName);
     const prompt: PromptChoice =
       flags.prompt === 'own' ? { mode: 'own' } : { mode: 'text', text: flags.prompt };

@@ -18,7 +18,7 @@ export interface OpenCaptioner extends Captioner {
 export type LoadPixels = (
   path: string,
   mode: 'train-centre' | 'openclip-eval',
-  spec: Captioner['input'],
+  spec: Captioner['inputs'][number],
   options: { autoOrient: boolean },
 ) => Promise<Float32Array>;
 
@@ -75,9 +75,7 @@ export class Engine {
     this.#enter('loading', `Opening “${entry.release.name}”.`, entry.release.id);
     const { cacheDir, provider, threads } = this.#options;
     const opening = this.#options.open({
-      releaseDir: entry.dir,
-      ...(entry.clipDir === null ? {} : { clipDir: entry.clipDir }),
-      stages,
+      releases: [{ dir: entry.dir, clipDir: entry.clipDir ?? undefined, stages }],
       ...(provider === undefined ? {} : { provider }),
       ...(threads === undefined ? {} : { threads }),
       ...(cacheDir === undefined ? {} : { cacheDir }),

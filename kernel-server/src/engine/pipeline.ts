@@ -2,7 +2,7 @@
  * Image files to captions, batch by batch: while one batch decodes, the images of the next are read and
  * preprocessed. An image that cannot be read is reported and the others go on.
  */
-import type { Captioner } from '@dermcap/models';
+import type { Captioner, ImageInput } from '@dermcap/models';
 import { DermcapError } from '@dermcap/models/errors';
 import type {
   ApiError,
@@ -36,7 +36,7 @@ export interface CaptionJob {
 export type ImageResult = { image: string; captions: Caption[] } | ImageFailure;
 
 interface LoadedBatch {
-  images: { name: string; pixels: Float32Array | DermcapError }[];
+  images: { name: string; loaded: ImageInput | DermcapError }[];
 }
 
 /** What a person is told of any error: its own sentence when it is ours, else its message. */
@@ -67,7 +67,7 @@ export async function* captionImages(
     images: await Promise.all(
       sources.slice(start, start + job.batchSize).map(async source => ({
         name: source.name,
-        pixels: await loadOne(source, captioner, loadPixels, job),
+        loaded: await loadOne(source, captioner, loadPixels, job),
       })),
     ),
   });
@@ -87,11 +87,14 @@ async function loadOne(
   captioner: Captioner,
   loadPixels: LoadPixels,
   job: CaptionJob,
-): Promise<Float32Array | DermcapError> {
+): Promise<ImageInput | DermcapError> {
   let file = source.name;
   try {
     file = await source.locate();
-    return await loadPixels(file, job.preprocess, captioner.input, { autoOrient: job.autoOrient });
+    const pixels: Float32Array[] = [];
+    for (const input of captioner.inputs)
+      pixels.push(await loadPixels(file, job.preprocess, input, { autoOrient: job.autoOrient }));
+    return { pixels };
   } catch (error) {
     const { code, message, hint } = describeError(error, 'image-unreadable');
     // A person knows the image by the name they gave; where it lies is not for the browser.
@@ -107,18 +110,17 @@ async function captionBatch(
   batch: LoadedBatch,
   job: CaptionJob,
 ): Promise<ImageResult[]> {
-  const pixels = batch.images.flatMap(image => (image.pixels instanceof DermcapError ? [] : [image.pixels]));
+  const images = batch.images.flatMap(({ loaded }) => (loaded instanceof DermcapError ? [] : [loaded]));
   const startMs = performance.now();
   const captioned =
-    pixels.length === 0
+    images.length === 0
       ? []
-      : await captioner.caption(pixels, {
+      : await captioner.caption(images, {
           decoding: job.decoding,
           ...(job.prompt.mode === 'text' ? { prompt: job.prompt.text } : {}),
         });
-  const ms = (performance.now() - startMs) / Math.max(1, pixels.length * captioner.stages.length);
+  const ms = (performance.now() - startMs) / Math.max(1, images.length * captioner.stages.length);
   const provenance = {
-    clip: { sha256: captioner.clip.sha256 },
     decoding: job.decoding,
     precision: captioner.precision,
     provider: captioner.provider.name,
@@ -127,23 +129,23 @@ async function captionBatch(
     ms: Math.round(ms * 10) / 10,
   };
   let row = 0;
-  return batch.images.map(({ name, pixels: loaded }): ImageResult => {
+  return batch.images.map(({ name, loaded }): ImageResult => {
     if (loaded instanceof DermcapError)
       return { image: name, error: describeError(loaded, 'image-unreadable') };
-    const captions = captioned[row++]!.map(({ stage, caption, tokens, score, prompt }) => ({
-      image: name,
-      stage,
-      caption,
-      tokens,
-      score,
-      release: { name: job.releaseName ?? captioner.releaseName, sha256: stageHash(captioner, stage) },
-      prompt,
-      ...provenance,
-    }));
+    const captions = captioned[row++]!.map(({ stage, caption, tokens, score, prompt }, s) => {
+      const { release, tower, sha256 } = captioner.stages[s]!;
+      return {
+        image: name,
+        stage,
+        caption,
+        tokens,
+        score,
+        release: { name: job.releaseName ?? captioner.releases[release]!.name, sha256 },
+        clip: { sha256: captioner.towers[tower]!.sha256 },
+        prompt,
+        ...provenance,
+      };
+    });
     return { image: name, captions };
   });
-}
-
-function stageHash(captioner: Captioner, stage: string): string {
-  return captioner.stages.find(({ id }) => id === stage)!.sha256;
 }

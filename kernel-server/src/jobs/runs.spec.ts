@@ -46,20 +46,25 @@ class Model {
   readonly open = async (options: CaptionerOptions): Promise<OpenCaptioner> => {
     this.opened++;
     options.onProgress?.('Reading the checkpoints');
-    if (options.releaseDir.includes('bad')) throw new DermcapError('keys-mismatch', 'Keys are missing.');
+    const [release] = options.releases;
+    const stages = release!.stages!;
+    if (release!.dir.includes('bad')) throw new DermcapError('keys-mismatch', 'Keys are missing.');
     return {
-      releaseName: 'scripted',
-      stages: options.stages.map(id => ({
+      releases: [{ name: 'scripted', mode: 'faithful' }],
+      stages: stages.map(id => ({
         id,
         label: id,
         file: `${id}.pt`,
         sha256: `sha-${id}`,
         prompt: id,
+        release: 0,
+        tower: 0,
       })),
-      clip: { name: 'tower', sha256: 'sha-clip' },
+      towers: [{ name: 'tower', sha256: 'sha-clip', input: 0 }],
       provider: { name: 'cpu', reason: 'scripted' },
       precision: 'exact',
-      input: { size: 1, mean: [0, 0, 0], std: [1, 1, 1] },
+      inputs: [{ size: 1, mean: [0, 0, 0], std: [1, 1, 1] }],
+      features: () => Promise.reject(new Error('not asked for')),
       embed: () => Promise.reject(new Error('not asked for')),
       caption: async (pixels, request) => {
         this.batches.push(pixels.length);
@@ -69,7 +74,7 @@ class Model {
         this.failNext = null;
         if (failure) throw failure;
         return pixels.map(() =>
-          options.stages.map(stage => ({
+          stages.map(stage => ({
             stage,
             caption: `by ${stage}`,
             tokens: [1],

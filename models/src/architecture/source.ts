@@ -43,24 +43,29 @@ export type Mapped<T, To> = T extends WeightSource
 export function* eachSource(structure: unknown, path = ''): Generator<[string, WeightSource]> {
   if (isSource(structure)) yield [path, structure];
   else if (isStructure(structure))
-    for (const [key, value] of Object.entries(structure))
-      yield* eachSource(value, path ? `${path}.${key}` : key);
+    for (const [key, value] of Object.entries(structure)) yield* eachSource(value, join(path, key));
 }
 
-/** Replaces every source of a structure. */
+function join(path: string, key: string | number): string {
+  return path ? `${path}.${key}` : String(key);
+}
+
+/** Replaces every source of a structure; `replace` is told its path too ("blocks.3.mlp.up.weight"). */
 export async function mapSources<T, To>(
   structure: T,
-  replace: (source: WeightSource) => Promise<To>,
+  replace: (source: WeightSource, path: string) => Promise<To>,
+  path = '',
 ): Promise<Mapped<T, To>> {
-  if (isSource(structure)) return (await replace(structure)) as Mapped<T, To>;
+  if (isSource(structure)) return (await replace(structure, path)) as Mapped<T, To>;
   if (!isStructure(structure)) return structure as Mapped<T, To>;
   if (Array.isArray(structure)) {
     const items = [];
-    for (const item of structure) items.push(await mapSources(item, replace));
+    for (const [i, item] of structure.entries()) items.push(await mapSources(item, replace, join(path, i)));
     return items as Mapped<T, To>;
   }
   const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(structure)) result[key] = await mapSources(value, replace);
+  for (const [key, value] of Object.entries(structure))
+    result[key] = await mapSources(value, replace, join(path, key));
   return result as Mapped<T, To>;
 }
 

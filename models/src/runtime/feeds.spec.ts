@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { UNSEEN } from '../graph/lanes.js';
 import type { CaptionModel } from '../graph/lanes.js';
 import { uniforms } from './draws.js';
 import { captionFeeds } from './feeds.js';
@@ -7,10 +6,14 @@ import type { DecodingIds } from './feeds.js';
 
 const model = {
   sizes: { width: 8, heads: 1, vocabulary: 50, positions: 20, endOfText: 49 },
-  prefixSlots: 2,
-  embedding: 3,
-  stages: [{ blocks: [{}, {}] }, { blocks: [{}, {}] }],
-  sharedBlocks: 1,
+  prefixes: [{ tower: 0, slots: 2, embedding: 3 }],
+  stages: [{ prefix: 0 }, { prefix: 0 }],
+  equal: [
+    [0, 0],
+    [0, 1],
+    [0, 1],
+  ],
+  equalStart: [0, 0],
 } as unknown as CaptionModel;
 
 const decoding: DecodingIds = {
@@ -32,41 +35,8 @@ const decoding: DecodingIds = {
 };
 
 const feeds = (prompts: number[][], options: Partial<DecodingIds> = {}) =>
-  captionFeeds(model, new Float32Array(3), prompts, { ...decoding, ...options });
+  captionFeeds(model, new Map([[0, new Float32Array(3)]]), prompts, { ...decoding, ...options });
 const values = (tensor: { data: unknown }) => Array.from(tensor.data as BigInt64Array, Number);
-
-describe('the layout of a prefill', () => {
-  const { positions, promptRows_1, prefillMask_trunk, beamMask_trunk, beamMask_branch1 } = feeds([
-    [7],
-    [8, 9],
-  ]) as Record<string, { data: unknown }>;
-
-  it('puts each prompt right behind the prefix', () => {
-    expect(values(positions!)).toEqual([0, 1, 2, 2, 3]);
-    expect(values(promptRows_1!)).toEqual([0, 1, 3, 4]);
-  });
-
-  it('lets a prompt see the prefix and itself, never the other', () => {
-    const seen = values(prefillMask_trunk!).map(value => (value === 0 ? 1 : 0));
-    expect(seen).toEqual(
-      [
-        [1, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0],
-        [1, 1, 1, 0, 0],
-        [1, 1, 0, 1, 0],
-        [1, 1, 0, 1, 1],
-      ].flat(),
-    );
-  });
-
-  it('gives every beam its own stage only', () => {
-    const unseen = Math.fround(UNSEEN);
-    const a = [0, 0, 0, unseen, unseen];
-    const b = [0, 0, unseen, 0, 0];
-    expect(values(beamMask_trunk!)).toEqual([a, a, b, b].flat());
-    expect(values(beamMask_branch1!)).toEqual(Array(2 * 4).fill(0));
-  });
-});
 
 describe('decoding options', () => {
   it('take every token as a candidate when the penalty raises scores', () => {

@@ -4,10 +4,10 @@
 import { Tensor } from 'onnxruntime-node';
 import type { Decoding } from '../decoding.js';
 import { DermcapError } from '../errors.js';
-import { lanesOf, UNSEEN } from '../graph/lanes.js';
 import type { CaptionModel } from '../graph/lanes.js';
 import { uniforms } from './draws.js';
 import type { Stream } from './draws.js';
+import { layoutFeeds } from './layout.js';
 
 /** Decoding options with texts already as token ids. */
 export interface DecodingIds extends Omit<Decoding, 'badWords' | 'stopText' | 'seed'> {
@@ -19,27 +19,29 @@ export interface DecodingIds extends Omit<Decoding, 'badWords' | 'stopText' | 's
 }
 
 /**
- * @param embeddings [B, D] row-major
+ * @param features per tower: [B, D] row-major, not normalised
  * @param prompts token ids per stage
  * @throws DermcapError `prompt-too-long` when prefix + prompt + new tokens exceed the model's positions,
  *   `tokenizer-mismatch` when the prompt has tokens that the model has not
  */
 export function captionFeeds(
   model: CaptionModel,
-  embeddings: Float32Array,
+  features: ReadonlyMap<number, Float32Array>,
   prompts: readonly (readonly number[])[],
   decoding: DecodingIds,
 ): Record<string, Tensor> {
-  const { sizes, prefixSlots } = model;
-  const longest = Math.max(...prompts.map(prompt => prompt.length));
-  // The last token is never fed back.
-  if (prefixSlots + longest + decoding.maxNewTokens - 1 > sizes.positions)
-    throw new DermcapError(
-      'prompt-too-long',
-      `${prefixSlots} prefix slots, a prompt of ${longest} tokens and ${decoding.maxNewTokens} new tokens ` +
-        `exceed the model's ${sizes.positions} positions.`,
-      { hint: 'Shorten the prompt or lower the maximum of new tokens.' },
-    );
+  const { sizes, prefixes, stages } = model;
+  prompts.forEach((prompt, s) => {
+    const { slots } = prefixes[stages[s]!.prefix]!;
+    // The last token is never fed back.
+    if (slots + prompt.length + decoding.maxNewTokens - 1 > sizes.positions)
+      throw new DermcapError(
+        'prompt-too-long',
+        `${slots} prefix slots, a prompt of ${prompt.length} tokens and ${decoding.maxNewTokens} new tokens ` +
+          `exceed the model's ${sizes.positions} positions.`,
+        { hint: 'Shorten the prompt or lower the maximum of new tokens.' },
+      );
+  });
   const unknown = prompts.flat().find(id => id >= sizes.vocabulary);
   if (unknown !== undefined)
     throw new DermcapError(
@@ -47,64 +49,18 @@ export function captionFeeds(
       `The prompt has a token ${unknown}, but the model has ${sizes.vocabulary} tokens only.`,
       { hint: "Put the model's own tokenizer.json beside the checkpoint." },
     );
-  return {
-    embedding: new Tensor('float32', embeddings, [embeddings.length / model.embedding, model.embedding]),
-    ...layout(model, prompts, decoding.numBeams),
-    ...options(decoding, sizes),
-  };
-}
-
-/** Positions, masks and row numbers of `[prefix ; prompt 0 ; prompt 1 ; …]`. */
-function layout(
-  model: CaptionModel,
-  prompts: readonly (readonly number[])[],
-  beams: number,
-): Record<string, Tensor> {
-  const prefix = model.prefixSlots;
-  const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
-  const PREFIX = -1;
-  const owner = [...Array<number>(prefix).fill(PREFIX), ...prompts.flatMap((p, s) => p.map(() => s))];
-  const positions = [...range(0, prefix), ...prompts.flatMap(p => range(prefix, p.length))];
-  const rowsOf = (stages: readonly number[]) =>
-    range(0, owner.length).filter(row => owner[row] === PREFIX || stages.includes(owner[row]!));
-
-  const feeds: Record<string, Tensor> = { positions: int64(positions) };
-  prompts.forEach((prompt, s) => {
-    feeds[`prompt_${s}`] = int64(prompt);
-    feeds[`promptRows_${s}`] = int64(rowsOf([s]));
-    feeds[`lastPrompt_${s}`] = int64(Array<number>(beams).fill(prefix + prompt.length - 1));
-    feeds[`stepRows_${s}`] = int64(range(s * beams, beams));
-    feeds[`firstPosition_${s}`] = int64([prefix + prompt.length]);
-  });
-  for (const lane of lanesOf(model)) {
-    const rows = rowsOf(lane.stages);
-    const sees = (stage: number, from: number, to: number) =>
-      (owner[to] === PREFIX || owner[to] === stage) && positions[to]! <= positions[from]!;
-    const queries = lane.stages.flatMap(s => Array<number>(beams).fill(s));
-    const mask = (
-      from: readonly unknown[],
-      to: readonly unknown[],
-      seen: (i: number, j: number) => boolean,
-    ) =>
-      float32(
-        from.flatMap((_, i) => to.map((_, j) => (seen(i, j) ? 0 : UNSEEN))),
-        [from.length, to.length],
-      );
-    feeds[`prefillMask_${lane.name}`] = mask(rows, rows, (i, j) =>
-      sees(owner[rows[i]!]!, rows[i]!, rows[j]!),
-    );
-    feeds[`beamMask_${lane.name}`] = mask(
-      queries,
-      rows,
-      (i, j) => owner[rows[j]!] === PREFIX || owner[rows[j]!] === queries[i],
-    );
-    const own = mask(queries, queries, (i, j) => i === j);
-    feeds[`ownSlot_${lane.name}`] = own.reshape([1, queries.length, queries.length]) as Tensor;
+  const feeds: Record<string, Tensor> = {};
+  let rows = 0;
+  for (const { tower, embedding } of prefixes) {
+    const values = features.get(tower)!;
+    rows = (values.length / embedding) * stages.length;
+    feeds[`features_${tower}`] = new Tensor('float32', values, [values.length / embedding, embedding]);
   }
-  return feeds;
+  return { ...feeds, ...layoutFeeds(model, prompts, decoding.numBeams), ...options(decoding, sizes, rows) };
 }
 
-function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<string, Tensor> {
+/** @param rows images × stages */
+function options(decoding: DecodingIds, sizes: CaptionModel['sizes'], rows: number): Record<string, Tensor> {
   const { numBeams, maxNewTokens, noRepeatNgramSize, repetitionPenalty, stopToken, doSample } = decoding;
   const isGreedy = numBeams === 1;
   // transformers drops a bad phrase that is the token which ends a caption.
@@ -128,7 +84,9 @@ function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<st
   const kept = Math.max(2 * numBeams, doSample ? decoding.topK : 0);
   const needsAll = repetitionPenalty < 1 || (doSample && decoding.topK === 0);
   const candidates = needsAll ? sizes.vocabulary : Math.min(sizes.vocabulary, kept + touched);
-  const draws = doSample ? decoding.streams.map(stream => uniforms(stream, maxNewTokens)) : [[0]];
+  const draws = doSample
+    ? decoding.streams.map(stream => uniforms(stream, maxNewTokens))
+    : Array.from({ length: rows }, () => [0]);
   return {
     beams: int64([numBeams]),
     startScores: float32(

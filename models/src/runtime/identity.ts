@@ -6,12 +6,16 @@ import { cachedJson, fileIdentity } from './cache.js';
 
 /** SHA-256 of a whole file, in hex; computed once per state of the file (1.7 GB take a second or two). */
 export async function fileSha256(path: string, cacheDir: string): Promise<string> {
-  const key = digest(await fileIdentity(path));
-  return cachedJson(join(cacheDir, 'sha256', `${key}.json`), async () => {
+  return cachedJson(await hashEntry(path, cacheDir), async () => {
     const hash = createHash('sha256');
     await pipeline(createReadStream(path, { highWaterMark: 4 << 20 }), hash);
     return hash.digest('hex');
   });
+}
+
+/** Where the hash of a file's present state is remembered. */
+export async function hashEntry(path: string, cacheDir: string): Promise<string> {
+  return join(cacheDir, 'sha256', `${digest(await fileIdentity(path))}.json`);
 }
 
 export function digest(...parts: (string | Uint8Array)[]): string {

@@ -2,15 +2,16 @@
  * The captioner and the image loader behind worker threads, so that the thread that answers people never
  * waits for a model or for a twelve-megapixel resize.
  */
-import { createRequire } from 'node:module';
-import type { Captioner, CaptionerOptions } from '../captioner.js';
+import type { Captioner, CaptionerDescription, CaptionerOptions } from '../captioner.js';
+import type { InputSpec } from '../image/preprocess.js';
 import { Thread } from './thread.js';
+import { workerScript } from './workerScript.js';
 
 /** Arguments of `loadPixels` as they cross the thread boundary. */
 export type PixelArguments = [
   path: string,
   mode: 'train-centre' | 'openclip-eval',
-  spec: Captioner['input'],
+  spec: InputSpec,
   options: { autoOrient: boolean },
 ];
 
@@ -44,11 +45,6 @@ export interface RemotePixels {
   close(): Promise<void>;
 }
 
-// The built file: a worker thread is started by Node itself, also when the caller runs from source.
-function workerScript(): string {
-  return createRequire(import.meta.url).resolve('@dermcap/models/worker');
-}
-
 /**
  * Opens a release in a new worker thread.
  * @throws DermcapError as `openCaptioner` does; the thread is gone then
@@ -60,13 +56,12 @@ export async function remoteCaptioner(
   const { onProgress, ...cloneable } = options;
   const thread = new Thread(workerScript(), 'model worker', worker);
   try {
-    const description = await thread.call<
-      Pick<Captioner, 'releaseName' | 'stages' | 'clip' | 'provider' | 'precision' | 'input'>
-    >('open', [{ ...cloneable, stages: [...options.stages] }], onProgress);
+    const description = await thread.call<CaptionerDescription>('open', [cloneable], onProgress);
     return {
       ...description,
-      embed: pixels => thread.call('embed', [pixels]),
-      caption: (pixels, request) => thread.call('caption', [pixels, request]),
+      features: images => thread.call('features', [images]),
+      embed: (images, tower) => thread.call('embed', [images, tower]),
+      caption: (images, request) => thread.call('caption', [images, request]),
       close: async () => {
         try {
           await thread.call('close', []);

@@ -49,15 +49,9 @@ export async function compareWeights(a: object, b: object, cacheDir: string): Pr
   });
 }
 
-/** Number of first blocks whose weights are all equal. */
-export function sharedBlocks(sharing: Sharing, layers: number): number {
-  const differs = new Set<number>();
-  for (const [path, { equal }] of Object.entries(sharing.weights)) {
-    const block = /^gpt2\.blocks\.(\d+)\./.exec(path)?.[1];
-    if (block !== undefined && !equal) differs.add(Number(block));
-  }
-  for (let block = 0; block < layers; block++) if (differs.has(block)) return block;
-  return layers;
+/** Whether all weights of a block are equal. */
+export function blockIsEqual(sharing: Sharing, block: number): boolean {
+  return sharesAll(sharing, `gpt2.blocks.${block}`);
 }
 
 /** Whether all weights under these paths are equal. */

@@ -4,7 +4,7 @@
  */
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Captioner, CaptionerOptions } from '../captioner.js';
+import type { Captioner, CaptionerDescription, CaptionerOptions } from '../captioner.js';
 import { DermcapError } from '../errors.js';
 import type { PixelArguments, WorkerOptions } from './remote.js';
 import { serveThread } from './thread.js';
@@ -27,8 +27,11 @@ serveThread(parentPort, {
   async open([options], progress) {
     const { openCaptioner } = await import('../captioner.js');
     captioner = await openCaptioner({ ...(options as CaptionerOptions), onProgress: progress });
-    const { releaseName, stages, clip, provider, precision, input } = captioner;
-    return { releaseName, stages, clip, provider, precision, input };
+    const { releases, stages, towers, inputs, provider, precision } = captioner;
+    return { releases, stages, towers, inputs, provider, precision } satisfies CaptionerDescription;
+  },
+  async features(args) {
+    return opened().features(...(args as Parameters<Captioner['features']>));
   },
   async embed(args) {
     return opened().embed(...(args as Parameters<Captioner['embed']>));
@@ -40,6 +43,10 @@ serveThread(parentPort, {
     const closing = captioner;
     captioner = null;
     await closing?.close();
+  },
+  async sha256(args) {
+    const { fileSha256 } = await import('./identity.js');
+    return fileSha256(...(args as Parameters<typeof fileSha256>));
   },
   async pixels(args) {
     const { loadPixels } = await import('../image/preprocess.js');

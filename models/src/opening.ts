@@ -1,0 +1,72 @@
+import { realpath } from 'node:fs/promises';
+import { endOfTextId, openRelease, tokenizerFile } from './architecture/release.js';
+import type { OpenRelease, OpenStage } from './architecture/release.js';
+import { openVisionTower } from './architecture/tower.js';
+import type { VisionTower } from './architecture/tower.js';
+import type { ReleaseRequest } from './captioner.js';
+import { DermcapError } from './errors.js';
+import type { Member } from './runtime/stageGroups.js';
+import { gpt2Tokenizer, loadTokenizer } from './text/tokenizer.js';
+import type { Tokenizer } from './text/tokenizer.js';
+
+/** Releases whose pickles have been read, not yet their weights. */
+export interface OpenReleases {
+  releases: OpenRelease[];
+  /** One a release. */
+  tokenizers: Tokenizer[];
+  /** Distinct ones. */
+  towers: VisionTower[];
+  /** All stages of all releases, in order. */
+  members: (Member & { release: number })[];
+}
+
+/**
+ * Opens every release and the distinct towers they need.
+ * @throws DermcapError naming what is missing or does not fit, with a hint
+ */
+export async function openAll(requests: readonly ReleaseRequest[]): Promise<OpenReleases> {
+  const releases: OpenRelease[] = [];
+  const tokenizers: Tokenizer[] = [];
+  const folders: string[] = [];
+  const towers: VisionTower[] = [];
+  const members: (Member & { release: number })[] = [];
+  for (const [index, { dir, clipDir, stages, mode }] of requests.entries()) {
+    const release = await openRelease(dir, stages, { mode });
+    const tokenizer = await releaseTokenizer(release.folder);
+    const towerDir = clipDir ?? release.clipDir;
+    if (towerDir === null)
+      throw new DermcapError('clip-missing', `${dir}: no vision tower was found for this release.`, {
+        hint: 'Name its folder (--clip DIR), or put it into the release as "clip".',
+      });
+    const folder = await realpath(towerDir).catch(() => towerDir);
+    let tower = folders.indexOf(folder);
+    if (tower < 0) {
+      tower = towers.push(await openVisionTower(towerDir)) - 1;
+      folders.push(folder);
+    }
+    for (const stage of release.stages) {
+      checkWidth(stage, towers[tower]!);
+      const { vocabulary } = stage.architecture.sizes;
+      const endOfText = endOfTextId(vocabulary, release.endOfText, tokenizer.endOfText);
+      members.push({ stage, tower, endOfText, release: index });
+    }
+    releases.push(release);
+    tokenizers.push(tokenizer);
+  }
+  return { releases, tokenizers, towers, members };
+}
+
+function checkWidth(stage: OpenStage, tower: VisionTower): void {
+  if (stage.architecture.embedding === tower.sizes.embedding) return;
+  throw new DermcapError(
+    'clip-mismatch',
+    `${stage.file} expects image embeddings of ${stage.architecture.embedding} values, but the vision tower ` +
+      `${tower.name} in ${tower.folder} gives ${tower.sizes.embedding}.`,
+    { hint: 'This release was trained with another vision tower.' },
+  );
+}
+
+async function releaseTokenizer(releaseDir: string): Promise<Tokenizer> {
+  const file = await tokenizerFile(releaseDir);
+  return file === null ? gpt2Tokenizer() : loadTokenizer(file);
+}

@@ -1,0 +1,117 @@
+/**
+ * Int8 twins of weight matrices: one scale per output channel, so that the largest magnitude of a channel becomes 127.
+ * Written once into the cache, under the hash of what is written; which matrix of which file it came from is
+ * remembered by the file's identity, so that no checkpoint is read again.
+ */
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { sourceShape, sourceViews } from '../architecture/source.js';
+import type { WeightSource } from '../architecture/source.js';
+import { readFloat32 } from '../checkpoint/read.js';
+import type { Weight } from '../graph/builder.js';
+import type { Int8Matrix } from '../graph/weights.js';
+import { cachedJson, fileIdentity, writeAtomically } from './cache.js';
+import { digest } from './identity.js';
+import { mergeLora } from './materialise.js';
+
+/** Which way round a matrix lies in its file: GPT-2's Conv1D or PyTorch's Linear. */
+export type Layout = 'in-out' | 'out-in';
+
+/** int8 where the processor multiplies it exactly, else uint8 with zero point 128 (see `int8.ts`). */
+export type Int8Type = 'int8' | 'uint8';
+
+/** Raised when the way of quantising changes. */
+const RECIPE = 'int8-v1';
+const LARGEST = 127;
+const ALIGNMENT = 64;
+/** Rows and columns transposed together, so that both sides stay in the processor's cache. */
+const TILE = 64;
+
+/**
+ * The int8 twin of a matrix, from the cache or made now.
+ * @param onMake called before one is made
+ */
+export async function int8Matrix(
+  source: WeightSource,
+  layout: Layout,
+  type: Int8Type,
+  cacheDir: string,
+  onMake: () => void = () => {},
+): Promise<Int8Matrix> {
+  const [rows, columns] = sourceShape(source) as [number, number];
+  const [inputs, outputs] = layout === 'in-out' ? [rows, columns] : [columns, rows];
+  const scalesAt = Math.ceil((inputs * outputs) / ALIGNMENT) * ALIGNMENT;
+  const size = scalesAt + 4 * outputs;
+  const pathOf = (name: string) => resolve(cacheDir, 'int8', `${name}.int8`);
+  const make = async () => {
+    onMake();
+    const bytes = new Uint8Array(size);
+    quantise(await readMatrix(source), [inputs, outputs], layout, type, bytes, scalesAt);
+    const name = digest(bytes);
+    if (!(await isWhole(pathOf(name), size))) await writeAtomically(pathOf(name), bytes);
+    return name;
+  };
+  const index = join(cacheDir, 'int8-index', `${await sourceKey(source, layout, type)}.json`);
+  let name = await cachedJson(index, make);
+  // The cache may be cleared in parts.
+  if (!(await isWhole(pathOf(name), size))) name = await make();
+  const file = pathOf(name);
+  return {
+    precision: 'int8',
+    values: { file, offset: 0, shape: [inputs, outputs], type },
+    scales: { file, offset: scalesAt, shape: [outputs] } satisfies Weight,
+  };
+}
+
+async function isWhole(path: string, size: number): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.size === size;
+}
+
+async function sourceKey(source: WeightSource, layout: Layout, type: Int8Type): Promise<string> {
+  const views = sourceViews(source);
+  const identities = await Promise.all(views.map(view => fileIdentity(view.file)));
+  const places = views.map(({ offset, dtype, shape, strides }) => [offset, dtype, shape, strides]);
+  const scale = source.kind === 'lora' ? source.scale : 1;
+  return digest(RECIPE, JSON.stringify([identities, places, source.kind, scale, layout, type]));
+}
+
+async function readMatrix(source: WeightSource): Promise<Float32Array> {
+  const parts = await Promise.all(sourceViews(source).map(readFloat32));
+  return source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
+}
+
+/**
+ * Writes values [in, out] and, from `scalesAt` on, scales [out] into `bytes`.
+ * @param matrix row-major, the way round that `layout` says
+ */
+export function quantise(
+  matrix: Float32Array,
+  [inputs, outputs]: readonly [number, number],
+  layout: Layout,
+  type: Int8Type,
+  bytes: Uint8Array,
+  scalesAt: number,
+): void {
+  const scales = new Float32Array(bytes.buffer, bytes.byteOffset + scalesAt, outputs);
+  const [strideIn, strideOut] = layout === 'in-out' ? [outputs, 1] : [1, inputs];
+  // Tile by tile, whichever way round the matrix lies.
+  const tiles = (visit: (i: number, o: number, at: number) => void) => {
+    for (let i0 = 0; i0 < inputs; i0 += TILE)
+      for (let o0 = 0; o0 < outputs; o0 += TILE)
+        for (let i = i0; i < Math.min(i0 + TILE, inputs); i++)
+          for (let o = o0, at = i * strideIn + o0 * strideOut; o < Math.min(o0 + TILE, outputs); o++) {
+            visit(i, o, at);
+            at += strideOut;
+          }
+  };
+  tiles((_, o, at) => {
+    const magnitude = Math.abs(matrix[at]!);
+    if (magnitude > scales[o]!) scales[o] = magnitude;
+  });
+  const inverse = Float64Array.from(scales, largest => (largest > 0 ? LARGEST / largest : 0));
+  const zeroPoint = type === 'uint8' ? 128 : 0;
+  tiles((i, o, at) => {
+    bytes[i * outputs + o] = Math.round(matrix[at]! * inverse[o]!) + zeroPoint;
+  });
+  for (let o = 0; o < outputs; o++) scales[o]! /= LARGEST;
+}
