@@ -3,8 +3,7 @@
  * weights are the checkpoint's own in fp32, read where they lie in the file, whatever precision captions are made in.
  */
 import { availableParallelism } from 'node:os';
-import type { StageId } from './architecture/release.js';
-import type { CaptionerOptions, ReleaseRequest } from './captioner.js';
+import type { CaptionerOptions } from './captioner.js';
 import { DermcapError } from './errors.js';
 import { saliencyMap } from './explanation/saliency.js';
 import type { Steering } from './explanation/saliency.js';
@@ -14,10 +13,13 @@ import { TowerReader } from './explanation/tower.js';
 import type {
   Divergence,
   Explainer,
+  ExplainerDescription,
   Explanation,
   ExplainRequest,
+  ImagePixels,
   Saliency,
   SaliencyRequest,
+  TextRequest,
   VisionRollout,
 } from './explanation/types.js';
 import type { InputSpec } from './image/preprocess.js';
@@ -25,84 +27,102 @@ import { openAll } from './opening.js';
 import { defaultCacheDir } from './runtime/cache.js';
 import { materialiser } from './runtime/materialise.js';
 import { chooseProvider } from './runtime/session.js';
-import type { Provider } from './runtime/session.js';
 
-export interface ExplainerOptions extends Omit<CaptionerOptions, 'precision' | 'releases'> {
-  release: ReleaseRequest;
-}
+export type ExplainerOptions = Omit<CaptionerOptions, 'precision'>;
 
 const DEFAULT_TOP_K = 5;
 const DEFAULT_BATCH_SIZE = 8;
 
 /**
- * Opens stages of a release for explanations. Reads the checkpoints' pickles, no weights yet.
+ * Opens stages of releases for explanations. Reads the checkpoints' pickles, no weights yet.
  * @throws DermcapError naming what is missing or does not fit, with a hint
  */
 export async function openExplainer(options: ExplainerOptions): Promise<Explainer> {
   options.onProgress?.('Reading the checkpoints');
-  const { releases, towers, tokenizers } = await openAll([options.release]);
-  const [release, tower, tokenizer] = [releases[0]!, towers[0]!, tokenizers[0]!];
+  const { releases, tokenizers, towers, members } = await openAll(options.releases);
   const provider = chooseProvider(options.provider ?? 'auto');
   const sessions = new Sessions(provider, options.threads ?? availableParallelism());
   const materialise = materialiser(options.cacheDir ?? defaultCacheDir());
+  const inputs: InputSpec[] = [];
   return new OnnxExplainer(
-    release.name,
-    provider,
-    { size: tower.imageSize, mean: tower.mean, std: tower.std },
-    release.stages.map(stage => new StageReader(stage, release.endOfText, tokenizer, sessions, materialise)),
-    new TowerReader(tower, sessions, materialise),
+    {
+      releases: releases.map(({ name, mode }) => ({ name, mode })),
+      stages: members.map(({ stage: { id, label, file, prompt }, release, tower }) => ({
+        ...{ id, label, file, prompt, release, tower },
+      })),
+      towers: towers.map(({ name, imageSize: size, mean, std }) => ({
+        name,
+        input: indexOf(inputs, { size, mean, std }),
+      })),
+      inputs,
+      provider,
+    },
+    members.map(({ stage, release, endOfText }, index) => {
+      const tokenizer = tokenizers[release]!;
+      return new StageReader(index, stage, endOfText, tokenizer, sessions, materialise);
+    }),
+    towers.map((tower, index) => new TowerReader(index, tower, sessions, materialise)),
     sessions,
   );
 }
 
 class OnnxExplainer implements Explainer {
+  readonly releases: Explainer['releases'];
   readonly stages: Explainer['stages'];
+  readonly towers: Explainer['towers'];
+  readonly inputs: Explainer['inputs'];
+  readonly provider: Explainer['provider'];
 
   constructor(
-    readonly releaseName: string,
-    readonly provider: Provider,
-    readonly input: InputSpec,
-    private readonly readers: readonly StageReader[],
-    private readonly tower: TowerReader,
+    description: ExplainerDescription,
+    private readonly stageReaders: readonly StageReader[],
+    private readonly towerReaders: readonly TowerReader[],
     private readonly sessions: Sessions,
   ) {
-    this.stages = readers.map(({ stage: { id, label, file, prompt } }) => ({ id, label, file, prompt }));
+    this.releases = description.releases;
+    this.stages = description.stages;
+    this.towers = description.towers;
+    this.inputs = description.inputs;
+    this.provider = description.provider;
   }
 
-  async explain(pixels: Float32Array, request: ExplainRequest): Promise<Explanation> {
-    const readers = request.stages?.map(id => this.reader(id)) ?? this.readers;
-    const outputs = await this.tower.embed([pixels]);
+  async explain(image: ImagePixels, request: ExplainRequest): Promise<Explanation> {
+    const stages = request.stages ?? this.stages.map((_, index) => index);
+    const features = new Map<number, ReturnType<TowerReader['embed']>>();
     const read = [];
-    for (const reader of readers) {
-      const topK = request.topK ?? DEFAULT_TOP_K;
-      read.push({ reader, ...(await reader.read(outputs[reader.input], request, topK)) });
+    for (const index of stages) {
+      const { reader, tower, towerReader } = this.stage(index);
+      if (!features.has(tower)) features.set(tower, towerReader.embed([this.pixels(image, tower)]));
+      const embedding = (await features.get(tower)!)[reader.input];
+      const tokens = reader.tokens(this.textFor(reader, this.stage(stages[0]!).reader, request));
+      read.push({ reader, ...(await reader.read(embedding, tokens, request.topK ?? DEFAULT_TOP_K)) });
     }
     const divergences: Divergence[] = [];
     for (const [i, a] of read.entries())
-      for (const b of read.slice(i + 1))
-        divergences.push(await a.reader.divergence(a.hidden, b.reader, b.hidden));
-    const readings = read.map(({ reading }) => reading);
-    return { tokens: readings[0]?.tokens.map(({ id }) => id) ?? [], readings, divergences };
+      for (const b of read.slice(i + 1)) {
+        const divergence = await a.reader.divergence(a, b.reader, b);
+        if (divergence) divergences.push(divergence);
+      }
+    return { readings: read.map(({ reading }) => reading), divergences };
   }
 
-  visionRollout(pixels: Float32Array): Promise<VisionRollout> {
-    return this.tower.rollout(pixels);
+  async visionRollout(image: ImagePixels, tower = 0): Promise<VisionRollout> {
+    const reader = this.towerReaders[tower];
+    if (!reader) throw new DermcapError('tower-missing', `There is no vision tower ${tower} open here.`);
+    return reader.rollout(this.pixels(image, tower));
   }
 
-  async saliency(pixels: Float32Array, request: SaliencyRequest, steering?: Steering): Promise<Saliency> {
-    const { tower } = this;
-    const reader = this.reader(request.stage);
+  async saliency(image: ImagePixels, request: SaliencyRequest, steering?: Steering): Promise<Saliency> {
+    const { reader, tower, towerReader } = this.stage(request.stage);
+    const pixels = this.pixels(image, tower);
     const tokens = reader.tokens(request);
     const chosen = reader.chosen(tokens.text, request.target);
+    const { size, patch, grid } = towerReader;
     const subject = {
-      pixels,
-      size: tower.size,
-      patch: tower.patch,
-      grid: tower.grid,
-      tokens: chosen.length,
-      activations: () => tower.activations(pixels),
+      ...{ pixels, size, patch, grid, tokens: chosen.length },
+      activations: () => towerReader.activations(pixels),
       score: async (images: readonly Float32Array[]) =>
-        reader.likelihoods((await tower.embed(images))[reader.input], tokens, chosen),
+        reader.likelihoods((await towerReader.embed(images))[reader.input], tokens, chosen),
     };
     const map = await saliencyMap(subject, request, request.batchSize ?? DEFAULT_BATCH_SIZE, steering);
     return { ...map, stage: request.stage, tokens: chosen };
@@ -112,10 +132,40 @@ class OnnxExplainer implements Explainer {
     return this.sessions.release();
   }
 
-  private reader(id: StageId): StageReader {
-    const reader = this.readers.find(({ stage }) => stage.id === id);
+  private stage(index: number): { reader: StageReader; tower: number; towerReader: TowerReader } {
+    const reader = this.stageReaders[index];
     if (!reader)
-      throw new DermcapError('stage-missing', `Stage “${id}” of ${this.releaseName} is not open here.`);
-    return reader;
+      throw new DermcapError(
+        'stage-missing',
+        `There is no stage ${index} open here: there are ${this.stages.length}, counted from 0.`,
+      );
+    const { tower } = this.stages[index]!;
+    return { reader, tower, towerReader: this.towerReaders[tower]! };
   }
+
+  /** Tokens mean something to the stage they are of; another vocabulary gets their text. */
+  private textFor(reader: StageReader, of: StageReader, request: TextRequest): TextRequest {
+    if (typeof request.text === 'string') return request;
+    const text = of.decode(request.text);
+    return reader.decode(request.text) === text ? request : { ...request, text };
+  }
+
+  private pixels(image: ImagePixels, tower: number): Float32Array {
+    const { input } = this.towers[tower]!;
+    const pixels = image instanceof Float32Array ? [image][input] : image.pixels[input];
+    const { size } = this.inputs[input]!;
+    if (pixels?.length === 3 * size * size) return pixels;
+    throw new DermcapError(
+      'pixels-missing',
+      `The vision tower ${this.towers[tower]!.name} wants an image of 3 × ${size} × ${size} values.`,
+      { hint: 'Preprocess the image for each of `inputs`.' },
+    );
+  }
+}
+
+/** Place of a value in a list of distinct ones, where it is put if it is new. */
+function indexOf<T>(distinct: T[], value: T): number {
+  const key = JSON.stringify(value);
+  const found = distinct.findIndex(item => JSON.stringify(item) === key);
+  return found < 0 ? distinct.push(value) - 1 : found;
 }

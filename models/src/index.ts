@@ -20,9 +20,12 @@ export { openExplainer } from './explainer.js';
 export type { ExplainerOptions } from './explainer.js';
 export type {
   Divergence,
+  ExplainedStage,
   Explainer,
+  ExplainerDescription,
   Explanation,
   ExplainRequest,
+  ImagePixels,
   Reading,
   Saliency,
   SaliencyRequest,

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attentionShares, loadPixels, openExplainer, reduceAttention } from '@dermcap/models';
 import type { Explainer, StageId } from '@dermcap/models';
+import { remoteExplainer } from '@dermcap/models/remote-explainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imagePath, readGoldens, releasePath, towerPath } from './goldens.js';
 
@@ -88,7 +89,7 @@ function open(release: string): Promise<Explainer> {
   if (!explainer) {
     const { tower, stages } = releases[release]!;
     explainer = openExplainer({
-      release: { dir: releasePath(release), clipDir: towerPath(tower), stages },
+      releases: [{ dir: releasePath(release), clipDir: towerPath(tower), stages }],
       provider: 'cpu',
       threads: 1,
       cacheDir,
@@ -99,7 +100,7 @@ function open(release: string): Promise<Explainer> {
 }
 
 const pixelsOf = (explainer: Explainer, image: string) =>
-  loadPixels(imagePath(image), 'train-centre', explainer.input, { autoOrient: false });
+  loadPixels(imagePath(image), 'train-centre', explainer.inputs[0]!, { autoOrient: false });
 
 function sixteenBits(text: string): number[] {
   const bytes = Buffer.from(text, 'base64');
@@ -125,8 +126,10 @@ describe('texts', () => {
       ...(golden.prompt === undefined ? {} : { prompt: golden.prompt }),
       ...(golden.endOfText === undefined ? {} : { endOfText: golden.endOfText }),
     });
-    expect(explanation.tokens).toEqual(golden.tokens);
-    expect(explanation.readings.map(reading => reading.stage)).toEqual(golden.readings.map(r => r.stage));
+    const stageId = (index: number) => explainer.stages[index]!.id;
+    expect(explanation.readings.map(reading => stageId(reading.stage))).toEqual(
+      golden.readings.map(r => r.stage),
+    );
     explanation.readings.forEach((reading, s) => {
       const expected = golden.readings[s]!;
       const { attention, tokens } = reading;
@@ -154,7 +157,7 @@ describe('texts', () => {
         expected.topLogProbability.flat(),
       );
     });
-    expect(explanation.divergences.map(({ stages }) => stages)).toEqual(
+    expect(explanation.divergences.map(({ stages }) => stages.map(stageId))).toEqual(
       golden.divergences.map(({ stages }) => stages),
     );
     explanation.divergences.forEach((divergence, i) => {
@@ -176,12 +179,102 @@ describe('vision tower', () => {
   });
 });
 
+describe('several releases', () => {
+  it('each read with its own tower and vocabulary, and are compared where they read the same tokens', async () => {
+    const golden = goldens.readings.find(({ id }) => id === 'pair')!;
+    const names = ['shared-pair', 'legacy-eight-slots'];
+    const explainer = await openExplainer({
+      releases: names.map(name => ({ dir: releasePath(name), clipDir: towerPath(releases[name]!.tower) })),
+      provider: 'cpu',
+      threads: 1,
+      cacheDir,
+    });
+    try {
+      const pixels = await Promise.all(
+        explainer.inputs.map(input =>
+          loadPixels(imagePath(golden.image), 'train-centre', input, { autoOrient: false }),
+        ),
+      );
+      expect(pixels.map(({ length }) => length)).toEqual([3 * 160 * 160, 3 * 96 * 96]);
+      const { readings, divergences } = await explainer.explain({ pixels }, { text: golden.text });
+      expect(explainer.stages.map(({ release, id }) => [release, id])).toEqual([
+        [0, 'a'],
+        [0, 'b'],
+        [1, 'a'],
+      ]);
+      golden.readings.forEach((expected, s) =>
+        compare('attention', readings[s]!.attention.values, sixteenBits(expected.attention)),
+      );
+      const texts = readings.map(({ tokens }) => tokens.map(({ text }) => text).join(''));
+      expect(texts[2]).toBe(texts[0]);
+      expect(readings[2]!.tokens.map(({ id }) => id)).not.toEqual(golden.tokens);
+      expect(divergences.map(({ stages }) => stages)).toEqual([[0, 1]]);
+      await expect(explainer.explain(pixels[0]!, { text: 'a', stages: [2] })).rejects.toMatchObject({
+        code: 'pixels-missing',
+      });
+    } finally {
+      await explainer.close();
+    }
+  });
+});
+
+describe('in a worker thread', () => {
+  it('answers as here, tells how far it is, and stops when told to', async () => {
+    const golden = goldens.saliency.find(({ id }) => id === 'patches')!;
+    const { tower } = releases[golden.release]!;
+    const remote = await remoteExplainer({
+      releases: [{ dir: releasePath(golden.release), clipDir: towerPath(tower) }],
+      provider: 'cpu',
+      threads: 1,
+      cacheDir,
+    });
+    try {
+      const here = await open(golden.release);
+      const pixels = await pixelsOf(here, golden.image);
+      const request = { text: golden.text, topK: 2 };
+      expect(await remote.explain(pixels, request)).toEqual(await here.explain(pixels, request));
+
+      const heard: number[][] = [];
+      const whole = { stage: 0, text: golden.text, method: 'occlusion', batchSize: 50 } as const;
+      const map = await remote.saliency(pixels, whole, {
+        onProgress: (done, total) => heard.push([done, total]),
+      });
+      compare('occlusion', map.values, golden.values);
+      expect(heard).toEqual([
+        [50, 101],
+        [100, 101],
+        [101, 101],
+      ]);
+
+      const controller = new AbortController();
+      let done = 0;
+      const stopped = remote.saliency(
+        pixels,
+        { ...whole, batchSize: 1 },
+        {
+          signal: controller.signal,
+          onProgress: count => {
+            done = count;
+            if (count === 3) controller.abort(new Error('seen enough'));
+          },
+        },
+      );
+      await expect(stopped).rejects.toThrow('seen enough');
+      expect(done).toBeLessThan(101);
+      // The thread is free again.
+      expect((await remote.visionRollout(pixels)).grid).toBe(golden.grid);
+    } finally {
+      await remote.close();
+    }
+  });
+});
+
 describe('saliency', () => {
   it.each(goldens.saliency)('$id: $method as a loop over images finds it', async golden => {
     const explainer = await open(golden.release);
     const { method, window, stride, masks } = golden;
     const saliency = await explainer.saliency(await pixelsOf(explainer, golden.image), {
-      stage: golden.stage,
+      stage: explainer.stages.findIndex(({ id }) => id === golden.stage),
       text: golden.text,
       target: { tokens: golden.target },
       batchSize: 7,

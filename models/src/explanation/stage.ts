@@ -1,6 +1,5 @@
 /** One stage as explanations need it: its prompt and tokens, one text read with attention, many images scored. */
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { endOfTextId } from '../architecture/release.js';
 import type { OpenStage } from '../architecture/release.js';
 import { mapSources } from '../architecture/source.js';
 import { DermcapError } from '../errors.js';
@@ -13,20 +12,24 @@ import type { Materialise, Sessions } from './sessions.js';
 import type { Divergence, Reading, SaliencyRequest, TextRequest, TokenText } from './types.js';
 import { tokensOfWords, tokenTexts } from './words.js';
 
+/** `hidden` is the last norm's output at the predicting positions, for divergences. */
+export interface StageResult {
+  reading: Reading;
+  hidden: Tensor;
+}
+
 export class StageReader {
-  private readonly endOfText: number;
   private mapped: Promise<ExplainedModel> | undefined;
 
+  /** @param index its place among those that share the sessions */
   constructor(
-    readonly stage: OpenStage,
-    endOfText: number | undefined,
+    readonly index: number,
+    private readonly stage: OpenStage,
+    private readonly endOfText: number,
     private readonly tokenizer: Tokenizer,
     private readonly sessions: Sessions,
     private readonly materialise: Materialise,
-  ) {
-    const { vocabulary } = stage.architecture.sizes;
-    this.endOfText = endOfTextId(vocabulary, endOfText, tokenizer.endOfText);
-  }
+  ) {}
 
   /** Which output of the tower the projector takes. */
   get input() {
@@ -47,19 +50,22 @@ export class StageReader {
     return { promptText, prompt: this.tokenizer.encode(promptText), text };
   }
 
-  /** @param embedding [D]; `hidden` is for `divergence` */
+  decode(tokens: readonly number[]): string {
+    return this.tokenizer.decode([...tokens]);
+  }
+
+  /** @param embedding [D] */
   async read(
     embedding: Float32Array,
-    request: TextRequest,
+    tokens: ReadingTokens & { promptText: string },
     topK: number,
-  ): Promise<{ reading: Reading; hidden: Tensor }> {
-    const tokens = this.tokens(request);
+  ): Promise<StageResult> {
     const model = await this.model();
     const session = await this.session('explain', () => explainGraph(model));
     const { hidden, ...raw } = await readText(session, model, embedding, tokens, topK);
     const texts = this.texts(tokens.text);
     const reading = {
-      stage: this.stage.id,
+      stage: this.index,
       prompt: tokens.promptText,
       promptTokens: this.texts(tokens.prompt),
       tokens: raw.tokens.map((token, i) => ({
@@ -85,25 +91,19 @@ export class StageReader {
     return textLikelihoods(session, model, embeddings, tokens, chosen);
   }
 
-  /**
-   * How far another stage's distributions lie from this one's, over the same text.
-   * @throws DermcapError `vocabulary-mismatch`
-   */
-  async divergence(hidden: Tensor, other: StageReader, otherHidden: Tensor): Promise<Divergence> {
+  /** How far another stage's distributions lie from this one's; null where they do not read the same tokens. */
+  async divergence(own: StageResult, other: StageReader, others: StageResult): Promise<Divergence | null> {
     const models = [await this.model(), await other.model()];
     const [p, q] = models.map(({ sizes }) => sizes.vocabulary);
-    if (p !== q)
-      throw new DermcapError(
-        'vocabulary-mismatch',
-        `${this.stage.file} has ${p} tokens and ${other.stage.file} ${q}: their distributions cannot be compared.`,
-      );
-    const session = await this.session(`divergence ${other.stage.id}`, () =>
+    const ids = ({ reading }: StageResult) => reading.tokens.map(({ id }) => id).join();
+    if (p !== q || ids(own) !== ids(others)) return null;
+    const session = await this.session(`divergence ${other.index} of`, () =>
       divergenceGraph(models.map(({ gpt2, sizes }) => ({ head: gpt2.head, width: sizes.width }))),
     );
-    const outputs = await session.run({ hidden_0: hidden, hidden_1: otherHidden });
+    const outputs = await session.run({ hidden_0: own.hidden, hidden_1: others.hidden });
     const values = (name: string) => outputs[name]!.data as Float32Array;
     return {
-      stages: [this.stage.id, other.stage.id],
+      stages: [this.index, other.index],
       forward: values('forward'),
       backward: values('backward'),
       jensenShannon: values('jensenShannon'),
@@ -136,7 +136,7 @@ export class StageReader {
   }
 
   private session(kind: string, graph: () => ReturnType<typeof explainGraph>): Promise<InferenceSession> {
-    return this.sessions.get(`${kind} ${this.stage.id}`, graph);
+    return this.sessions.get(`${kind} ${this.index}`, graph);
   }
 
   private model(): Promise<ExplainedModel> {

@@ -16,7 +16,9 @@ export class TowerReader {
   readonly grid: number;
   private mapped: Promise<VitWeights> | undefined;
 
+  /** @param index its place among those that share the sessions */
   constructor(
+    private readonly index: number,
     private readonly tower: VisionTower,
     private readonly sessions: Sessions,
     private readonly materialise: Materialise,
@@ -32,7 +34,7 @@ export class TowerReader {
   ): Promise<Record<ProjectorArchitecture['input'], Float32Array>> {
     const weights = await this.weights();
     const { sizes, form } = this.tower;
-    const session = await this.sessions.get('vision', () => vitGraph(weights, sizes, form));
+    const session = await this.sessions.get(`vision ${this.index}`, () => vitGraph(weights, sizes, form));
     const { embedding, features } = await session.run({ pixels: this.batch(images) });
     return { embedding: embedding!.data as Float32Array, features: features!.data as Float32Array };
   }
@@ -66,7 +68,7 @@ export class TowerReader {
 
   private async look(pixels: Float32Array) {
     const weights = await this.weights();
-    const session = await this.sessions.get('vision attention', () =>
+    const session = await this.sessions.get(`vision attention ${this.index}`, () =>
       vitAttentionGraph(weights, this.tower.sizes, this.tower.form),
     );
     return session.run({ pixels: this.batch([pixels]) });

@@ -1,24 +1,30 @@
 /** What an explainer is asked, and what it answers. */
-import type { StageId } from '../architecture/release.js';
+import type { ReleaseMode, StageId } from '../architecture/release.js';
 import type { InputSpec } from '../image/preprocess.js';
 import type { Provider } from '../runtime/session.js';
 import type { AttentionMap } from './attention.js';
 import type { RawToken } from './reading.js';
 import type { SaliencyMap, SaliencyMethod, Steering } from './saliency.js';
 
+/** An image preprocessed for the one input there is, [3, size, size] row-major, or for each of the inputs. */
+export type ImagePixels = Float32Array | { pixels: readonly Float32Array[] };
+
 /** Which text, behind which prompt. */
 export interface TextRequest {
-  /** The text, or the exact tokens of a caption: its text may also be written in other tokens. */
+  /**
+   * The text, or the exact tokens of a caption (its text may also be written in other tokens). They are tokens of the
+   * first stage asked for; a stage with another vocabulary reads their text.
+   */
   text: string | readonly number[];
-  /** Default: the prompt the stage was trained with. */
+  /** Default: the prompt each stage was trained with. */
   prompt?: string | undefined;
   /** Whether end-of-text behind the text is looked at too, as its last token. */
   endOfText?: boolean | undefined;
 }
 
 export interface ExplainRequest extends TextRequest {
-  /** Default: all that are open. */
-  stages?: readonly StageId[] | undefined;
+  /** Indices among the explainer's stages; default: all. */
+  stages?: readonly number[] | undefined;
   /** How many of the likeliest tokens are named at each position; default 5. */
   topK?: number | undefined;
 }
@@ -35,7 +41,8 @@ export interface TokenReading extends RawToken, TokenText {
 
 /** A text as one stage reads it. Row i of every array belongs to the text's token i. */
 export interface Reading {
-  stage: StageId;
+  /** Index among the explainer's stages. */
+  stage: number;
   prompt: string;
   promptTokens: TokenText[];
   tokens: TokenReading[];
@@ -48,7 +55,7 @@ export interface Reading {
 
 /** How far two stages' next-token distributions lie apart where each token is predicted, in nats. */
 export interface Divergence {
-  stages: [StageId, StageId];
+  stages: [number, number];
   /** KL(first ‖ second), [N] */
   forward: Float32Array;
   /** KL(second ‖ first), [N] */
@@ -58,15 +65,14 @@ export interface Divergence {
 }
 
 export interface Explanation {
-  /** Token ids of the text. */
-  tokens: number[];
   /** In the order of the stages asked for. */
   readings: Reading[];
-  /** Every pair of them. */
+  /** Every pair of them that reads the text as the same tokens of equally large vocabularies. */
   divergences: Divergence[];
 }
 
 export interface VisionRollout {
+  /** Rows and columns. */
   grid: number;
   /** [grid, grid]: what reaches the pooled vector from each patch; with `classToken` they add up to 1. */
   values: Float32Array;
@@ -76,7 +82,8 @@ export interface VisionRollout {
 
 export type SaliencyRequest = TextRequest &
   SaliencyMethod & {
-    stage: StageId;
+    /** Index among the explainer's stages. */
+    stage: number;
     /** Words of the text, or indices of its tokens, whose likelihood is explained; default: the whole text. */
     target?: { words: readonly string[] } | { tokens: readonly number[] } | undefined;
     /** Covered images computed together; default 8. */
@@ -84,28 +91,45 @@ export type SaliencyRequest = TextRequest &
   };
 
 export interface Saliency extends SaliencyMap {
-  stage: StageId;
+  stage: number;
   /** Indices of the tokens whose likelihood is explained. */
   tokens: number[];
 }
 
-/** Stages of a release, open to be asked why. Sessions are made when they are first needed. */
-export interface Explainer {
-  readonly releaseName: string;
-  readonly stages: readonly { id: StageId; label: string; file: string; prompt: string | null }[];
+export interface ExplainedStage {
+  id: StageId;
+  label: string;
+  file: string;
+  /** The prompt this stage was trained with; null when its file does not say. */
+  prompt: string | null;
+  /** Index among the explainer's releases. */
+  release: number;
+  /** Index among the explainer's towers. */
+  tower: number;
+}
+
+/** What is known of an explainer without calling it. */
+export interface ExplainerDescription {
+  readonly releases: readonly { readonly name: string; readonly mode: ReleaseMode }[];
+  readonly stages: readonly ExplainedStage[];
+  /** `input`: index among the inputs. */
+  readonly towers: readonly { readonly name: string; readonly input: number }[];
+  /** The distinct ways in which the towers want an image: pass them to `preprocess`. */
+  readonly inputs: readonly InputSpec[];
   readonly provider: Provider;
-  /** What the vision tower wants: pass it to `preprocess`. */
-  readonly input: InputSpec;
+}
+
+/** Stages of releases, open to be asked why. Sessions are made when they are first needed. */
+export interface Explainer extends ExplainerDescription {
   /**
    * Attention, likelihoods and alternatives of a text under each stage, and how far the stages lie apart: one
    * forward pass per stage.
-   * @param pixels preprocessed image, [3, size, size] row-major
    * @throws DermcapError naming what does not fit
    */
-  explain(pixels: Float32Array, request: ExplainRequest): Promise<Explanation>;
-  /** Attention rollout of the vision tower: says nothing of any text. */
-  visionRollout(pixels: Float32Array): Promise<VisionRollout>;
+  explain(image: ImagePixels, request: ExplainRequest): Promise<Explanation>;
+  /** Attention rollout of a vision tower (index; default the first): says nothing of any text. */
+  visionRollout(image: ImagePixels, tower?: number): Promise<VisionRollout>;
   /** Which parts of the image a text's, or some of its words', likelihood under one stage rests on. */
-  saliency(pixels: Float32Array, request: SaliencyRequest, steering?: Steering): Promise<Saliency>;
+  saliency(image: ImagePixels, request: SaliencyRequest, steering?: Steering): Promise<Saliency>;
   close(): Promise<void>;
 }

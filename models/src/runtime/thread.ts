@@ -1,6 +1,6 @@
 /**
- * Calls across a worker thread: structured messages `{id, method, args}` one way, a result, an error or a
- * progress line the other way. A `DermcapError` arrives as a `DermcapError` with its code, sentence and hint.
+ * Calls across a worker thread: structured messages `{id, method, args}` one way, a result, an error or
+ * progress the other way. A `DermcapError` arrives as a `DermcapError` with its code, sentence and hint.
  */
 import { Worker, type MessagePort, type Transferable } from 'node:worker_threads';
 import { DermcapError } from '../errors.js';
@@ -21,12 +21,12 @@ interface CarriedError {
 const END = 'end';
 
 type Reply =
-  { id: number; progress: string } | { id: number; error: CarriedError } | { id: number; result: unknown };
+  { id: number; progress: unknown } | { id: number; error: CarriedError } | { id: number; result: unknown };
 
-/** Methods a worker thread offers. `progress` sends one line to the caller while the call goes on. */
+/** Methods a worker thread offers. `progress` tells the caller how far the call is while it goes on. */
 export type ThreadMethods = Record<
   string,
-  (args: unknown[], progress: (line: string) => void) => Promise<unknown>
+  (args: unknown[], progress: (value: unknown) => void) => Promise<unknown>
 >;
 
 /** Error code of calls to a thread that has ended. */
@@ -85,7 +85,7 @@ function carry(error: unknown): CarriedError {
 interface Waiting {
   resolve: (value: never) => void;
   reject: (error: Error) => void;
-  progress: ((line: string) => void) | undefined;
+  progress: ((value: never) => void) | undefined;
 }
 
 /** The calling side of a worker thread that runs {@link serveThread}. */
@@ -124,7 +124,11 @@ export class Thread {
    * Calls a method in the thread. Arguments are copied, so the caller keeps its arrays.
    * @throws DermcapError as thrown by the method, or `worker-stopped` when the thread ended before it answered
    */
-  call<Result>(method: string, args: unknown[], progress?: (line: string) => void): Promise<Result> {
+  call<Result, Progress = string>(
+    method: string,
+    args: unknown[],
+    progress?: (value: Progress) => void,
+  ): Promise<Result> {
     if (this.#stopped) return Promise.reject(this.#stopped);
     return new Promise<Result>((resolve, reject) => {
       const id = this.#nextId++;
@@ -155,7 +159,7 @@ export class Thread {
 
   #receive(reply: Reply): void {
     if ('progress' in reply) {
-      this.#waiting.get(reply.id)?.progress?.(reply.progress);
+      this.#waiting.get(reply.id)?.progress?.(reply.progress as never);
       return;
     }
     const waiting = this.#settle(reply.id);

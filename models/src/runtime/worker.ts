@@ -1,12 +1,13 @@
 /**
  * Entry of the worker threads (see `remote.ts`). One thread holds an open release, another one turns image
- * files into pixels; both run this file and load only what they are asked for.
+ * files into pixels, a third explains; all run this file and load only what they are asked for.
  */
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Captioner, CaptionerDescription, CaptionerOptions } from '../captioner.js';
 import { DermcapError } from '../errors.js';
 import type { PixelArguments, WorkerOptions } from './remote.js';
+import { explainerMethods } from './explainerThread.js';
 import { serveThread } from './thread.js';
 
 if (!parentPort) throw new Error('This file is the entry of a worker thread.');
@@ -52,4 +53,5 @@ serveThread(parentPort, {
     const { loadPixels } = await import('../image/preprocess.js');
     return loadPixels(...(args as PixelArguments));
   },
+  ...explainerMethods(),
 });
