@@ -29,6 +29,9 @@ export function chooseProvider(choice: ProviderChoice): Provider {
 const GPU_OPERATORS =
   /^(MatMul|FusedMatMul|FastGelu|BiasGelu|Gelu|SkipLayerNormalization|LayerNormalization|Softmax|Conv|MultiHeadAttention)$/;
 
+/** onnxruntime would put the residual's addition and its layer norm back into one node, which is slower (decision 006). */
+const UNWANTED_FUSIONS = 'SkipLayerNormFusion';
+
 export interface SessionSettings {
   /** Whether matrices are copied into the layout that multiplies fastest; without it they stay the file's pages. */
   prepack?: boolean | undefined;
@@ -51,6 +54,7 @@ export async function createSession(
       intraOpNumThreads: threads,
       logSeverityLevel: 3,
       extra: {
+        optimization: { disable_specified_optimizers: UNWANTED_FUSIONS },
         session: {
           model_external_initializers_file_folder_path: WEIGHT_ROOT,
           ...(prepack ? {} : { disable_prepacking: '1' }),
