@@ -28,6 +28,8 @@ export class Graph {
   private readonly nodes: NodeProto[] = [];
   private readonly initializers: TensorProto[] = [];
   private readonly children: Graph[] = [];
+  /** What this graph's own nodes give. */
+  private readonly results = new Set<Value>();
   private readonly known = new Map<string, Value>();
 
   constructor(
@@ -120,6 +122,7 @@ export class Graph {
     attributes: Attributes = {},
     domain = '',
   ): void {
+    for (const output of outputs) this.results.add(output);
     this.nodes.push({
       opType: type,
       domain,
@@ -128,6 +131,11 @@ export class Graph {
       output: outputs,
       attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
     });
+  }
+
+  /** Whether a value is a result of this graph's nodes: only such a one may be an output as it is. */
+  isResult(value: Value): boolean {
+    return this.results.has(value);
   }
 
   /** A name that nothing else has. */

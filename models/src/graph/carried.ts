@@ -25,8 +25,14 @@ export class Carried {
 
   /** Declares what they become as outputs of a loop's body. */
   output(body: Graph, next: Readonly<Record<string, Value>>): void {
-    for (const { name, type, rank } of this.entries)
-      body.output(next[name]!, type, open(rank), body.fresh(name));
+    const taken = new Set(body.outputs.map(({ name }) => name));
+    for (const { name, type, rank } of this.entries) {
+      const value = next[name]!;
+      // Another name is another node, which copies: only where one value is needed twice, or comes from outside.
+      const asItIs = body.isResult(value) && !taken.has(value);
+      body.output(value, type, open(rank), asItIs ? undefined : body.fresh(name));
+      taken.add(value);
+    }
   }
 }
 
