@@ -8,16 +8,18 @@ import { basename, dirname, join } from 'node:path';
 import { DermcapError } from '@dermcap/models/errors';
 import pLimit from 'p-limit';
 import type { Sharp } from 'sharp';
+import { FORMAT_BYTES, imageFormat, MAX_PIXELS } from './image-format.js';
 import { PictureCache } from './picture-cache.js';
 
-/** Decoded size above which a file is taken for a decompression bomb (16,384²; CWE-409). */
-const MAX_PIXELS = 268_435_456;
 /** Longer side of a converted image: beyond any screen, below WebP's 16,383. */
 const MAX_CONVERTED_SIDE = 8192;
 /** Part of every cache name: raise it when pictures made by older code must not be shown. */
 const CACHE_FORMAT = 1;
 /** Decodes at once: each may hold a whole decoded image. */
 const PARALLEL_DECODES = 4;
+
+/** What every browser shows. */
+const BROWSER_TYPES = new Set(['image/jpeg', 'image/png', 'image/gif', 'image/webp']);
 
 /** A file ready to be sent. */
 export interface Picture {
@@ -55,8 +57,10 @@ export class Pictures {
    * @throws DermcapError `not-a-file` or `image-unreadable`
    */
   async original(file: string): Promise<Picture> {
-    const contentType = browserType(await readStart(file));
-    if (contentType) return { file, contentType, etag: quoted(await fingerprint(file, 'original')) };
+    const format = imageFormat(await readStart(file));
+    const contentType = `image/${format}`;
+    if (BROWSER_TYPES.has(contentType))
+      return { file, contentType, etag: quoted(await fingerprint(file, 'original')) };
     return this.#derived(file, 'converted', image =>
       image
         .resize(MAX_CONVERTED_SIDE, MAX_CONVERTED_SIDE, { fit: 'inside', withoutEnlargement: true })
@@ -79,7 +83,7 @@ export class Pictures {
   async #make(file: string, name: string, convert: (image: Sharp) => Sharp): Promise<void> {
     if (await this.#cache.has(name)) return;
     const bytes = await encode(file, convert);
-    await store(this.#cache.path(name), bytes);
+    await storeWhole(this.#cache.path(name), bytes);
     this.#cache.added(bytes.length);
   }
 }
@@ -104,7 +108,7 @@ async function statFile(file: string): Promise<{ size: bigint; mtimeNs: bigint }
 }
 
 /** Writes a whole file or none. */
-async function store(target: string, bytes: Buffer): Promise<void> {
+export async function storeWhole(target: string, bytes: Buffer): Promise<void> {
   await mkdir(dirname(target), { recursive: true, mode: 0o700 });
   const temporary = `${target}.${randomUUID()}`;
   try {
@@ -119,18 +123,21 @@ async function store(target: string, bytes: Buffer): Promise<void> {
 async function encode(file: string, convert: (image: Sharp) => Sharp): Promise<Buffer> {
   const start = await readStart(file);
   if (start.length === 0) throw unreadable(file, 'it is empty');
-  if (!browserType(start) && !isConvertible(start)) throw unreadable(file, 'its content is of no known kind');
+  const format = imageFormat(start);
+  // DICOM pictures come here as what `ImageFiles` made of them.
+  if (format === null || format === 'dicom') throw unreadable(file, 'its content is of no known kind');
   const { default: sharp } = await import('sharp');
   try {
     const image = sharp(file, { limitInputPixels: MAX_PIXELS, failOn: 'error', sequentialRead: true });
     // sRGB and no metadata are sharp's defaults for its output.
     return await convert(image.autoOrient()).toBuffer();
   } catch (error) {
-    throw unreadable(file, reason(error), error);
+    throw unreadable(file, decoderReason(error), error);
   }
 }
 
-function unreadable(file: string, why: string, cause?: unknown): DermcapError {
+/** @param file real path or name: the sentence has its last part */
+export function unreadable(file: string, why: string, cause?: unknown): DermcapError {
   return new DermcapError('image-unreadable', `“${basename(file)}” cannot be read as an image: ${why}.`, {
     hint: 'The file may be damaged, cut short, or not an image.',
     ...(cause === undefined ? {} : { cause }),
@@ -138,7 +145,7 @@ function unreadable(file: string, why: string, cause?: unknown): DermcapError {
 }
 
 /** The decoder's own words without paths: its first line, which names the fault. */
-function reason(error: unknown): string {
+export function decoderReason(error: unknown): string {
   const line = (error instanceof Error ? error.message : String(error)).split('\n')[0]!.trim();
   return line.replace(/(\/[^\s:]+)+/g, 'the file').replace(/\.+$/, '') || 'unknown reason';
 }
@@ -147,30 +154,9 @@ async function readStart(file: string): Promise<Buffer> {
   await statFile(file);
   const handle = await open(file, 'r');
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(16), 0, 16, 0);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(FORMAT_BYTES), 0, FORMAT_BYTES, 0);
     return buffer.subarray(0, bytesRead);
   } finally {
     await handle.close();
   }
-}
-
-/** Media type by the first bytes, for the formats every browser shows; null for any other content. */
-function browserType(start: Buffer): string | null {
-  if (start.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'image/jpeg';
-  if (start.subarray(0, 8).equals(Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'))) return 'image/png';
-  const ascii = start.toString('latin1');
-  if (ascii.startsWith('GIF87a') || ascii.startsWith('GIF89a')) return 'image/gif';
-  if (ascii.startsWith('RIFF') && ascii.slice(8, 12) === 'WEBP') return 'image/webp';
-  return null;
-}
-
-/**
- * TIFF and AVIF by their first bytes. The decoder would take more: documents such as SVG, which can name other
- * files, and formats that nobody tests against hostile files.
- */
-function isConvertible(start: Buffer): boolean {
-  const ascii = start.toString('latin1');
-  // BigTIFF has 43 where TIFF has 42.
-  if (['II*\0', 'MM\0*', 'II+\0', 'MM\0+'].includes(ascii.slice(0, 4))) return true;
-  return ascii.slice(4, 8) === 'ftyp' && ['avif', 'avis', 'mif1'].includes(ascii.slice(8, 12));
 }

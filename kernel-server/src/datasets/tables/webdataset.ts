@@ -112,6 +112,15 @@ async function sample(
   return { row, values, images, ...(fault === undefined ? {} : { fault }) };
 }
 
+/** The library throws on numbers that no tar has. */
+function parse(file: string, seen: number, block: Buffer, extended?: Pax, global?: Pax): Header {
+  try {
+    return new Header(block, 0, extended, global);
+  } catch (error) {
+    throw damaged(file, `member ${seen + 1}`, 'its header is damaged', error);
+  }
+}
+
 /** The regular files of a tar with the places of their contents, which are not read. */
 async function* members(handle: FileHandle, file: string): AsyncGenerator<Member> {
   const { size: end } = await handle.stat();
@@ -120,11 +129,11 @@ async function* members(handle: FileHandle, file: string): AsyncGenerator<Member
   let longPath: string | undefined;
   let seen = 0;
   for (let at = 0; at + BLOCK <= end;) {
-    const header = new Header(await readAt(handle, file, at, BLOCK), 0, extended, global);
+    const header = parse(file, seen, await readAt(handle, file, at, BLOCK), extended, global);
     if (header.nullBlock) return;
     if (!header.cksumValid)
       throw damaged(file, `member ${seen + 1}`, at === 0 ? 'it is not a tar file' : 'its header is damaged');
-    const sizeBytes = header.size ?? 0;
+    const sizeBytes = Math.max(0, header.size ?? 0);
     const offset = at + BLOCK;
     const path = longPath ?? header.path ?? '';
     if (offset + sizeBytes > end)

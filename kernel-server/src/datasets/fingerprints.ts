@@ -1,0 +1,89 @@
+/**
+ * Facts of many images, off the thread that answers people: worker threads hash and decode, results come in
+ * the order asked. What is known already costs a `stat`.
+ */
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { Piscina } from 'piscina';
+import type { DicomPolicy } from './dicom.js';
+import type { FactsBatch } from './facts-worker.js';
+import type { FactsResult, ImageRef } from './image-facts.js';
+import type { ImageFacts } from './source.js';
+
+const BATCH_IMAGES = 32;
+/** Nice enough that an import does not show in a server's answers (Unix: 0 to 19). */
+const NICENESS = 10;
+
+export interface FingerprintOptions {
+  /** Facts that are known of a path; given back as they are while the file has not changed. */
+  known?: (path: string) => ImageFacts | undefined;
+  dicom?: DicomPolicy;
+  signal?: AbortSignal;
+  /** Worker threads; default: one for each processor, at most 8. */
+  threads?: number;
+  onProgress?: (done: number) => void;
+}
+
+// The built file: a worker thread is started by Node itself, also when the caller runs from source.
+function workerScript(): string {
+  return createRequire(import.meta.url).resolve('@dermcap/kernel-server/facts-worker');
+}
+
+/**
+ * @param root real path of the dataset's folder
+ * @param images rows with an image; one that cannot be read comes back with its fault
+ * @throws the signal's reason when it is aborted
+ */
+export async function* fingerprints(
+  root: string,
+  images: Iterable<ImageRef> | AsyncIterable<ImageRef>,
+  options: FingerprintOptions = {},
+): AsyncGenerator<FactsResult> {
+  const { known, dicom = {}, signal, onProgress } = options;
+  const threads = options.threads ?? Math.min(8, availableParallelism());
+  const pool = new Piscina({
+    filename: workerScript(),
+    minThreads: 0,
+    maxThreads: threads,
+    niceIncrement: NICENESS,
+    idleTimeout: 1000,
+  });
+  const running: Promise<FactsResult[]>[] = [];
+  let done = 0;
+  const first = async (): Promise<FactsResult[]> => {
+    const results = await running.shift()!;
+    signal?.throwIfAborted();
+    done += results.length;
+    onProgress?.(done);
+    return results;
+  };
+  const start = (batch: FactsBatch['images']): void => {
+    const work = pool.run(
+      { root, dicom, images: batch } satisfies FactsBatch,
+      signal ? { signal } : {},
+    ) as Promise<FactsResult[]>;
+    // Awaited in its turn; a batch that fails while another is waited for is no stray rejection.
+    work.catch(() => undefined);
+    running.push(work);
+  };
+  try {
+    let batch: FactsBatch['images'] = [];
+    for await (const { path, embedded } of images) {
+      signal?.throwIfAborted();
+      const before = known?.(path);
+      batch.push({ image: embedded ? { path, embedded } : { path }, ...(before ? { known: before } : {}) });
+      if (batch.length < BATCH_IMAGES) continue;
+      start(batch);
+      batch = [];
+      // Two batches a thread: none of them ever waits for the next.
+      while (running.length >= 2 * threads) yield* await first();
+    }
+    if (batch.length > 0) start(batch);
+    while (running.length > 0) yield* await first();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    await pool.close({ force: true }).catch(() => undefined);
+  }
+}
