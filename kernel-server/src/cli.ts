@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { defineCache } from './commands/cache.js';
 import { defineCaption } from './commands/caption.js';
+import { defineExplain } from './commands/explain.js';
 import { EXIT_FAILED, reportFailure } from './commands/failure.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineReleases } from './commands/releases.js';
@@ -29,6 +30,7 @@ async function main(argv: string[]): Promise<number> {
   };
   defineCache(program);
   defineCaption(program, finish);
+  defineExplain(program);
   defineInspect(program);
   defineReleases(program);
   defineServe(program);

@@ -158,7 +158,7 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
 }
 
 /** The stages asked for; without a wish both where there are two, else what there is. */
-function chooseStages({ stages }: ReleaseDescription, asked: CaptionFlags['stage']): StageId[] {
+export function chooseStages({ stages }: ReleaseDescription, asked: CaptionFlags['stage']): StageId[] {
   if (asked === 'both') return ['a', 'b'];
   if (asked !== undefined) return [asked];
   const present = stages.map(({ id }) => id);

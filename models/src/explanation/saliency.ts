@@ -2,10 +2,15 @@
 import { DermcapError } from '../errors.js';
 import { activationMasks, maskImage, maskingMap } from './masking.js';
 import { occlude, occlusionMap, occlusionWindows } from './occlusion.js';
-import type { OcclusionOptions } from './occlusion.js';
 
 export type SaliencyMethod =
-  | ({ method: 'occlusion' } & Partial<OcclusionOptions>)
+  | {
+      method: 'occlusion';
+      /** Patches of the covered square's side; default 1. */
+      window?: number | undefined;
+      /** Patches from square to square, at most the window; default half of it. */
+      stride?: number | undefined;
+    }
   | {
       method: 'masking';
       /** How many of the tower's channels are used as masks; default 64. */
