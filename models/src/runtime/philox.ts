@@ -25,7 +25,10 @@ export function philox4x32(counter: Words4, key: readonly [number, number]): Wor
   return [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
 }
 
-/** The upper 32 bits of the unsigned product. */
+/** The upper 32 bits of the unsigned product, by halves of 16 bits. */
 function multiplyHigh(a: number, b: number): number {
-  return Number((BigInt(a >>> 0) * BigInt(b >>> 0)) >> 32n);
+  const [aLow, aHigh, bLow, bHigh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
+  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
+  const other = aLow * bHigh + (middle & 0xffff);
+  return aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(other / 0x10000);
 }
