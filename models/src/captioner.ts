@@ -89,7 +89,7 @@ export interface CaptionRequest {
   /**
    * With `doSample`: 64 bits for each image that, with the decoding's seed and the stage's checkpoint, decide what is
    * drawn. Default: taken from the image's pixels, or its features where these are given, so that a caption does not
-   * depend on its batch.
+   * depend on its batch. Who gives sometimes pixels and sometimes features must say.
    */
   imageSeeds?: readonly bigint[] | undefined;
 }

@@ -37,15 +37,13 @@ describe.each(Object.entries(goldens.towers))('release %s', (name, tower) => {
   const pixelsOf = (images: readonly string[]) =>
     Promise.all(
       images.map(image =>
-        loadPixels(imagePath(image), 'train-centre', captioner.input, { autoOrient: false }),
+        loadPixels(imagePath(image), 'train-centre', captioner.inputs[0]!, { autoOrient: false }),
       ),
     );
 
   beforeAll(async () => {
     captioner = await openCaptioner({
-      releaseDir: releasePath(name),
-      clipDir: towerPath(tower),
-      stages: cases[0]!.stages,
+      releases: [{ dir: releasePath(name), clipDir: towerPath(tower), stages: cases[0]!.stages }],
       provider: 'cpu',
       threads: 1,
       cacheDir,

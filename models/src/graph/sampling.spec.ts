@@ -19,7 +19,7 @@ beforeAll(async () => {
     scores: g.input('scores', 'float', [null, 1, null]),
     tokens: g.input('tokens', 'int64', [null, 1, null]),
   };
-  const drawn = drawCandidates(g, given, g.ints([0]), {
+  const drawn = drawCandidates(g, given, g.range(g.size(given.scores, 0)), g.ints([0]), {
     sample: g.input('sample', 'bool', []),
     temperature: g.input('temperature', 'float', []),
     topK: g.input('topK', 'int64', [1]),
@@ -38,7 +38,11 @@ async function draw(logits: number[], options: Options, numbers: number[], sampl
   const repeat = Array.from({ length: rows }, () => logits).flat();
   const { drawn } = await session.run({
     scores: new Tensor('float32', Float32Array.from(repeat), perRow),
-    tokens: new Tensor('int64', BigInt64Array.from(repeat, (_, i) => BigInt(i % logits.length)), perRow),
+    tokens: new Tensor(
+      'int64',
+      BigInt64Array.from(repeat, (_, i) => BigInt(i % logits.length)),
+      perRow,
+    ),
     sample: new Tensor('bool', Uint8Array.of(sample ? 1 : 0), []),
     temperature: new Tensor('float32', Float32Array.of(options.temperature), []),
     topK: new Tensor('int64', BigInt64Array.of(BigInt(options.topK || logits.length)), [1]),
@@ -86,7 +90,11 @@ describe('a draw', () => {
   it('follows the distribution: chi-square over 10,000 seeded draws', async () => {
     const logits = Array.from({ length: 30 }, (_, i) => 3 * Math.sin(7.3 * i));
     const numbers = uniforms({ seed: 1, image: 2n, stage: 3 }, 10_000);
-    for (const options of [OFF, { temperature: 0.7, topK: 12, topP: 1 }, { temperature: 1.5, topK: 20, topP: 0.8 }]) {
+    for (const options of [
+      OFF,
+      { temperature: 0.7, topK: 12, topP: 1 },
+      { temperature: 1.5, topK: 20, topP: 0.8 },
+    ]) {
       const expected = distribution(logits, options);
       const counts = Array<number>(logits.length).fill(0);
       for (const token of await draw(logits, options, numbers)) counts[token]!++;

@@ -15,7 +15,7 @@ export interface SamplingInputs {
   topK: Value;
   /** [] fp64: 1 − p of top-p */
   tailMass: Value;
-  /** [R, N] fp64 in [0, 1): one for each step */
+  /** [all rows, N] fp64 in [0, 1): one for each step */
   draws: Value;
 }
 
@@ -26,6 +26,7 @@ export interface SamplingInputs {
 export function drawCandidates(
   g: Graph,
   { scores, tokens }: Candidates,
+  rows: Value, // [R] int64: which of all rows these are
   step: Value, // [1] int64
   options: SamplingInputs,
 ): Candidates {
@@ -36,7 +37,8 @@ export function drawCandidates(
       ['int64', 3],
     ],
     branch => {
-      const drawn = draw(branch, { scores, tokens }, step, options);
+      const numbers = branch.gather(branch.gather(options.draws, rows, 0), step, 1); // [R, 1]
+      const drawn = draw(branch, { scores, tokens }, numbers, options);
       return [drawn.scores, drawn.tokens];
     },
     () => [scores, tokens],
@@ -44,8 +46,8 @@ export function drawCandidates(
   return { scores: chosen!, tokens: theirs! };
 }
 
-function draw(g: Graph, { scores, tokens }: Candidates, step: Value, options: SamplingInputs): Candidates {
-  const { temperature, topK, tailMass, draws } = options;
+function draw(g: Graph, { scores, tokens }: Candidates, numbers: Value, options: SamplingInputs): Candidates {
+  const { temperature, topK, tailMass } = options;
   const count = g.size(scores, 2); // [1] = C
   const [sorted, order] = g.topK(g.op('Div', [scores, temperature]), count); // [R, K, C], descending
   const positions = g.range(count); // [C]
@@ -61,7 +63,7 @@ function draw(g: Graph, { scores, tokens }: Candidates, step: Value, options: Sa
   // The first token whose cumulative probability exceeds the draw. Below 1 by 2⁻³² at least, it never exceeds all.
   const cumulative = g.op('CumSum', [kept, g.int(2)]);
   const total = g.slice(cumulative, -1, Number.MAX_SAFE_INTEGER, 2); // [R, K, 1]
-  const height = g.mul(g.unsqueeze(g.gather(draws, step, 1), 2), total); // [R, K, 1]
+  const height = g.mul(g.unsqueeze(numbers, 2), total); // [R, K, 1]
   const below = g.cast(g.op('LessOrEqual', [cumulative, height]), 'int64');
   const drawn = g.op('Equal', [positions, g.reduce('Sum', below, 2, true)]); // [R, K, C]
   return {

@@ -28,15 +28,19 @@ const STATE = {
 } as const satisfies Record<keyof BeamState, [ElementType, number]>;
 const KEYS = Object.keys(STATE) as (keyof BeamState)[];
 
-/** R rows (images × stages), K beams, C candidates each. */
+/**
+ * R rows (images × stages), K beams, C candidates each.
+ * @param rows [R] int64: which of all rows these are
+ */
 export function searchStep(
   g: Graph,
   candidates: Candidates,
+  rows: Value,
   state: BeamState,
   inputs: SearchInputs,
 ): BeamStep {
   const processed = processCandidates(g, candidates, state.sequences, inputs);
-  const drawn = drawCandidates(g, processed, g.size(state.sequences, 2), inputs);
+  const drawn = drawCandidates(g, processed, rows, g.size(state.sequences, 2), inputs);
   const inOrder = ({ next, parents, tokens }: BeamStep) => [...KEYS.map(key => next[key]), parents, tokens];
   const results = g.either(
     inputs.clipcap,

@@ -50,17 +50,14 @@ export function captionFeeds(
       { hint: "Put the model's own tokenizer.json beside the checkpoint." },
     );
   const feeds: Record<string, Tensor> = {};
-  let rows = 0;
   for (const { tower, embedding } of prefixes) {
     const values = features.get(tower)!;
-    rows = (values.length / embedding) * stages.length;
     feeds[`features_${tower}`] = new Tensor('float32', values, [values.length / embedding, embedding]);
   }
-  return { ...feeds, ...layoutFeeds(model, prompts, decoding.numBeams), ...options(decoding, sizes, rows) };
+  return { ...feeds, ...layoutFeeds(model, prompts, decoding.numBeams), ...options(decoding, sizes) };
 }
 
-/** @param rows images × stages */
-function options(decoding: DecodingIds, sizes: CaptionModel['sizes'], rows: number): Record<string, Tensor> {
+function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<string, Tensor> {
   const { numBeams, maxNewTokens, noRepeatNgramSize, repetitionPenalty, stopToken, doSample } = decoding;
   const isGreedy = numBeams === 1;
   // transformers drops a bad phrase that is the token which ends a caption.
@@ -84,9 +81,7 @@ function options(decoding: DecodingIds, sizes: CaptionModel['sizes'], rows: numb
   const kept = Math.max(2 * numBeams, doSample ? decoding.topK : 0);
   const needsAll = repetitionPenalty < 1 || (doSample && decoding.topK === 0);
   const candidates = needsAll ? sizes.vocabulary : Math.min(sizes.vocabulary, kept + touched);
-  const draws = doSample
-    ? decoding.streams.map(stream => uniforms(stream, maxNewTokens))
-    : Array.from({ length: rows }, () => [0]);
+  const draws = doSample ? decoding.streams.map(stream => uniforms(stream, maxNewTokens)) : [[0]];
   return {
     beams: int64([numBeams]),
     startScores: float32(
