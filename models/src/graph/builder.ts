@@ -225,7 +225,8 @@ export class Graph {
       const branch = this.child(name);
       build(branch).forEach((value, i) => {
         const [type, rank] = types[i]!;
-        branch.output(value, type, Array<null>(rank).fill(null), branch.fresh(name));
+        const own = branch.isResult(value) ? undefined : branch.fresh(name);
+        branch.output(value, type, Array<null>(rank).fill(null), own);
       });
       return { g: branch.toProto() };
     };
