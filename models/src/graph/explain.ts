@@ -25,8 +25,8 @@ export interface ExplainedModel {
   gpt2: Gpt2Weights;
 }
 
-/** Inputs of both graphs. */
-interface ReadingInputs {
+/** Inputs of all graphs that read a text. */
+export interface ReadingInputs {
   /** [B, D] fp32 */
   embedding: Value;
   /** [L − P] int64: the prompt's tokens, then the text's but the last */
@@ -115,7 +115,7 @@ export function divergenceGraph(stages: readonly { head: Matrix; width: number }
   return g;
 }
 
-function declareInputs(g: Graph, model: ExplainedModel): ReadingInputs {
+export function declareInputs(g: Graph, model: ExplainedModel): ReadingInputs {
   return {
     embedding: g.input('embedding', 'float', ['B', model.embedding]),
     ids: g.input('ids', 'int64', [null]),
@@ -129,7 +129,7 @@ function declareInputs(g: Graph, model: ExplainedModel): ReadingInputs {
  * @param onAttention is given each layer's weights [B, H, L, L], first layer first
  * @returns the final norm's output at the rows looked at, [B, N, C]
  */
-function forward(
+export function forward(
   g: Graph,
   { sizes, prefixSlots, gpt2, ...model }: ExplainedModel,
   { embedding, ids, rows }: ReadingInputs,
