@@ -8,6 +8,7 @@ import { defineCache } from './commands/cache.js';
 import { defineCaption } from './commands/caption.js';
 import { defineExplain } from './commands/explain.js';
 import { EXIT_FAILED, reportFailure } from './commands/failure.js';
+import { defineFidelity } from './commands/fidelity.js';
 import { defineInspect } from './commands/inspect.js';
 import { defineReleases } from './commands/releases.js';
 import { defineServe } from './commands/serve.js';
@@ -31,6 +32,7 @@ async function main(argv: string[]): Promise<number> {
   defineCache(program);
   defineCaption(program, finish);
   defineExplain(program);
+  defineFidelity(program, finish);
   defineInspect(program);
   defineReleases(program);
   defineServe(program);

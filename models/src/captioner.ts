@@ -7,17 +7,20 @@ import type { Decoding } from './decoding.js';
 import { captionGraph } from './graph/caption.js';
 import { vitGraph } from './graph/vit.js';
 import type { VitWeights } from './graph/weights.js';
+import { Sessions } from './explanation/sessions.js';
 import type { InputSpec } from './image/preprocess.js';
 import { OnnxCaptioner } from './onnxCaptioner.js';
 import type { OpenGroup } from './onnxCaptioner.js';
 import { openAll } from './opening.js';
 import { defaultCacheDir } from './runtime/cache.js';
+import { CacheUse } from './runtime/cacheUse.js';
 import { hashFiles } from './runtime/hashing.js';
 import { loader } from './runtime/loading.js';
 import type { Precision } from './runtime/loading.js';
 import { captionModel } from './runtime/models.js';
 import { chooseProvider, createSession } from './runtime/session.js';
 import type { ProviderChoice } from './runtime/session.js';
+import { StageScorer } from './runtime/scoring.js';
 import { groupStages } from './runtime/stageGroups.js';
 
 /** One of the releases to open together. */
@@ -75,6 +78,14 @@ export interface StageCaption {
   prompt: string;
 }
 
+/** A given text's tokens, each behind those before it. */
+export interface TokenScores {
+  /** In nats. */
+  logProbabilities: number[];
+  /** The most likely token in the place of each. */
+  likeliest: number[];
+}
+
 /**
  * One image: preprocessed pixels [3, size, size] row-major, for the one input there is or for each of the
  * captioner's inputs; or the features its towers gave for it before.
@@ -118,6 +129,11 @@ export interface Captioner {
    * @throws DermcapError `decoding-invalid`, `prompt-unknown`, `prompt-too-long`, `tokenizer-mismatch`
    */
   caption(images: readonly ImageInput[], request?: CaptionRequest): Promise<StageCaption[][]>;
+  /**
+   * Scores given tokens under a stage (its index), with the weights that captions are made with.
+   * @throws DermcapError `text-empty`, `text-too-long`, `tokenizer-mismatch`, `prompt-unknown`
+   */
+  score(image: ImageInput, stage: number, tokens: readonly number[], prompt?: string): Promise<TokenScores>;
   close(): Promise<void>;
 }
 
@@ -132,8 +148,17 @@ export type CaptionerDescription = Pick<
  * @throws DermcapError naming what is missing or does not fit, with a hint
  */
 export async function openCaptioner(options: CaptionerOptions): Promise<Captioner> {
+  const cache = new CacheUse(options.cacheDir ?? defaultCacheDir());
+  try {
+    return await openWith(cache, options);
+  } catch (error) {
+    await cache.release();
+    throw error;
+  }
+}
+
+async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Captioner> {
   const { onProgress = () => {}, precision = 'exact' } = options;
-  const cacheDir = options.cacheDir ?? defaultCacheDir();
   const threads = options.threads ?? availableParallelism();
   const provider = chooseProvider(options.provider ?? 'auto');
 
@@ -143,11 +168,11 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   // Beside everything that follows: it reads gigabytes the first time.
   const hashing = hashFiles(
     [...members.map(({ stage }) => stage.path), ...towers.map(t => t.weightsFile)],
-    cacheDir,
+    cache.dir,
   );
   hashing.catch(() => undefined);
 
-  const load = loader(precision, cacheDir, onProgress);
+  const load = loader(precision, cache, onProgress);
   const visions = [];
   for (const tower of towers) {
     onProgress(`Loading the vision tower ${tower.name}`);
@@ -156,7 +181,7 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
   }
   onProgress('Loading the language model');
   const groups: OpenGroup[] = [];
-  for (const group of await groupStages(members, cacheDir)) {
+  for (const group of await groupStages(members, cache.dir)) {
     const model = await captionModel(group, members, load);
     const session = await createSession(captionGraph(model), provider, threads);
     groups.push({ members: group.members, model, session });
@@ -189,6 +214,8 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
     visions,
     groups,
     members.map(({ release }) => opened.tokenizers[release]!),
+    new StageScorer(groups, new Sessions(provider, threads)),
+    cache,
   );
 }
 

@@ -15,6 +15,7 @@ import { clipTextGraph } from './graph/clipText.js';
 import { vitGraph } from './graph/vit.js';
 import type { InputSpec } from './image/preprocess.js';
 import { defaultCacheDir } from './runtime/cache.js';
+import { CacheUse } from './runtime/cacheUse.js';
 import { fileSha256 } from './runtime/identity.js';
 import { materialiser } from './runtime/materialise.js';
 import { chooseProvider, createSession } from './runtime/session.js';
@@ -72,16 +73,24 @@ const BATCH = 32;
 export async function openTextTower(clipDir: string, options: ClipOptions = {}): Promise<TextTower> {
   const tower = await openTextArchitecture(clipDir);
   const encode = await textTokenizer(tower.folder, tower.kind, tower.maxTokens);
-  const session = await towerSession(await textGraph(tower, options), options);
-  return new OnnxTextTower(tower, encode, session);
+  const cache = new CacheUse(cacheOf(options));
+  try {
+    const session = await towerSession(await textGraph(tower, cache), options);
+    return new OnnxTextTower(tower, encode, session, cache);
+  } catch (error) {
+    await cache.release();
+    throw error;
+  }
 }
 
 /** @throws DermcapError naming what is missing or not supported of the vision tower; of the text tower when it is used */
 export async function openClip(clipDir: string, options: ClipOptions = {}): Promise<ClipModel> {
   const tower = await openVisionTower(clipDir);
   const { imageSize: size, mean, std } = tower;
+  const sha256 = await fileSha256(tower.weightsFile, cacheOf(options));
+  const cache = new CacheUse(cacheOf(options));
   const vision = once(async () => {
-    const weights = await mapSources(tower.sources, materialiser(cacheOf(options)));
+    const weights = await mapSources(tower.sources, materialiser(cache));
     return towerSession(vitGraph(weights, tower.sizes, tower.form), options);
   });
   const text = once(() => openTextTower(clipDir, options));
@@ -96,13 +105,14 @@ export async function openClip(clipDir: string, options: ClipOptions = {}): Prom
   return {
     input: { size, mean, std },
     name: tower.name,
-    sha256: await fileSha256(tower.weightsFile, cacheOf(options)),
+    sha256,
     textEmbeddings: async texts => (await text.get()).textEmbeddings(texts),
     imageEmbeddings: pixels => images(pixels, 'embedding'),
     imageFeatures: pixels => images(pixels, 'features'),
     close: async () => {
       await (await vision.opened())?.release();
       await (await text.opened())?.close();
+      await cache.release();
     },
   };
 }
@@ -115,6 +125,7 @@ class OnnxTextTower implements TextTower {
     private readonly tower: TextArchitecture,
     private readonly encode: TextEncoder,
     private readonly session: InferenceSession,
+    private readonly cache: CacheUse,
   ) {
     this.embedding = tower.form.embedding;
     this.maxTokens = tower.maxTokens;
@@ -132,6 +143,7 @@ class OnnxTextTower implements TextTower {
 
   async close(): Promise<void> {
     await this.session.release();
+    await this.cache.release();
   }
 }
 
@@ -141,8 +153,8 @@ function prepared(text: string, tower: TextArchitecture): string {
   return tower.cleaned ? cleanForClip(text).toLowerCase() : text;
 }
 
-async function textGraph(tower: TextArchitecture, options: ClipOptions): Promise<Graph> {
-  const materialise = materialiser(cacheOf(options));
+async function textGraph(tower: TextArchitecture, cache: CacheUse): Promise<Graph> {
+  const materialise = materialiser(cache);
   if (tower.kind === 'bert') return bertTextGraph(await mapSources(tower.sources, materialise), tower.form);
   return clipTextGraph(await mapSources(tower.sources, materialise), tower.form, tower.endOfText);
 }

@@ -25,6 +25,7 @@ import type {
 import type { InputSpec } from './image/preprocess.js';
 import { openAll } from './opening.js';
 import { defaultCacheDir } from './runtime/cache.js';
+import { CacheUse } from './runtime/cacheUse.js';
 import { materialiser } from './runtime/materialise.js';
 import { chooseProvider } from './runtime/session.js';
 
@@ -42,7 +43,8 @@ export async function openExplainer(options: ExplainerOptions): Promise<Explaine
   const { releases, tokenizers, towers, members } = await openAll(options.releases);
   const provider = chooseProvider(options.provider ?? 'auto');
   const sessions = new Sessions(provider, options.threads ?? availableParallelism());
-  const materialise = materialiser(options.cacheDir ?? defaultCacheDir());
+  const cache = new CacheUse(options.cacheDir ?? defaultCacheDir());
+  const materialise = materialiser(cache);
   const inputs: InputSpec[] = [];
   return new OnnxExplainer(
     {
@@ -63,6 +65,7 @@ export async function openExplainer(options: ExplainerOptions): Promise<Explaine
     }),
     towers.map((tower, index) => new TowerReader(index, tower, sessions, materialise)),
     sessions,
+    cache,
   );
 }
 
@@ -78,6 +81,7 @@ class OnnxExplainer implements Explainer {
     private readonly stageReaders: readonly StageReader[],
     private readonly towerReaders: readonly TowerReader[],
     private readonly sessions: Sessions,
+    private readonly cache: CacheUse,
   ) {
     this.releases = description.releases;
     this.stages = description.stages;
@@ -128,8 +132,9 @@ class OnnxExplainer implements Explainer {
     return { ...map, stage: request.stage, tokens: chosen };
   }
 
-  close(): Promise<void> {
-    return this.sessions.release();
+  async close(): Promise<void> {
+    await this.sessions.release();
+    await this.cache.release();
   }
 
   private stage(index: number): { reader: StageReader; tower: number; towerReader: TowerReader } {

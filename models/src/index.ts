@@ -43,6 +43,8 @@ export { decodeImage } from './image/decode.js';
 export type { RgbImage } from './image/decode.js';
 export { loadPixels, preprocess } from './image/preprocess.js';
 export type { InputSpec, PreprocessMode } from './image/preprocess.js';
+export { measureFidelity } from './fidelity.js';
+export type { Fidelity, FidelityFigures, FidelityImage, FidelityOptions } from './fidelity.js';
 export { inspectRelease } from './inspect.js';
 export type { ReleaseInspection } from './inspect.js';
 export type { ProviderChoice } from './runtime/session.js';

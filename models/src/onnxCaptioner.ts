@@ -8,13 +8,17 @@ import type {
   ImageInput,
   StageCaption,
   StageDescription,
+  TokenScores,
 } from './captioner.js';
 import { stopTokenOf, withDefaults } from './decoding.js';
 import { DermcapError } from './errors.js';
 import { NO_TOKEN } from './graph/beam.js';
 import type { CaptionModel } from './graph/lanes.js';
+import type { CacheUse } from './runtime/cacheUse.js';
 import { contentSeed, stageSeed } from './runtime/draws.js';
 import { captionFeeds } from './runtime/feeds.js';
+import type { StageScorer } from './runtime/scoring.js';
+import { unitLength } from './runtime/unitLength.js';
 import type { Tokenizer } from './text/tokenizer.js';
 
 /** A graph over stages that are decoded together. */
@@ -36,12 +40,15 @@ export class OnnxCaptioner implements Captioner {
   /**
    * @param visions a session per tower
    * @param tokenizers per stage
+   * @param cache what the weights were loaded through
    */
   constructor(
     description: CaptionerDescription,
     private readonly visions: readonly InferenceSession[],
     private readonly groups: readonly OpenGroup[],
     private readonly tokenizers: readonly Tokenizer[],
+    private readonly scorer: StageScorer,
+    private readonly cache: CacheUse,
   ) {
     this.releases = description.releases;
     this.stages = description.stages;
@@ -104,9 +111,23 @@ export class OnnxCaptioner implements Captioner {
     return results;
   }
 
+  async score(
+    image: ImageInput,
+    stage: number,
+    tokens: readonly number[],
+    prompt?: string,
+  ): Promise<TokenScores> {
+    const description = this.stages[stage]!;
+    const [features] = await this.featuresOf([image], description.tower);
+    const ids = this.tokenizers[stage]!.encode(promptOf(description, prompt));
+    return this.scorer.score(stage, features!, { prompt: ids, text: tokens });
+  }
+
   async close(): Promise<void> {
+    await this.scorer.release();
     const sessions = [...this.visions, ...this.groups.map(({ session }) => session)];
     await Promise.all(sessions.map(session => session.release()));
+    await this.cache.release();
   }
 
   /** Features of one tower, one [D] per image. */
@@ -143,11 +164,6 @@ function concatenated(rows: readonly Float32Array[]): Float32Array {
   const flat = new Float32Array(rows.length * width);
   rows.forEach((row, i) => flat.set(row, i * width));
   return flat;
-}
-
-function unitLength(values: Float32Array): Float32Array {
-  const norm = Math.max(Math.hypot(...values), 1e-12); // as PyTorch's F.normalize
-  return values.map(value => value / norm);
 }
 
 function promptOf(stage: StageDescription, asked: string | undefined): string {

@@ -12,7 +12,9 @@ interface CacheFlags {
 
 /** What a folder of the cache holds. */
 const MEANINGS: Record<string, string> = {
-  weights: 'weights computed from checkpoints: merged LoRA, int8',
+  weights: 'weights computed from checkpoints: merged LoRA, widened fp16',
+  int8: 'int8 twins of weight matrices',
+  'int8-index': 'which matrix has which twin',
   sha256: 'hashes of checkpoint files',
   sharing: 'which weights two checkpoints share',
   pictures: 'thumbnails and previews',

@@ -1,12 +1,10 @@
 /** `dermcap caption`: captions image files on the terminal or as JSON lines. */
-import { readFile, realpath, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import type { Precision } from '@dermcap/models';
-import type { ReleaseDescription } from '@dermcap/models/release';
 import { Option, type Command } from 'commander';
 import type { Decoding, PreprocessMode, PromptChoice, StageId } from '../contract/index.js';
-import type { ImageSource } from '../engine/pipeline.js';
 import { EXIT_SOME_FAILED } from './failure.js';
+import { chooseStages, imageSources } from './inputs.js';
 import { anyNumber, wholeNumber } from './numbers.js';
 
 interface CaptionFlags {
@@ -157,15 +155,6 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
   return unread.signal.aborted ? 0 : failed;
 }
 
-/** The stages asked for; without a wish both where there are two, else what there is. */
-export function chooseStages({ stages }: ReleaseDescription, asked: CaptionFlags['stage']): StageId[] {
-  if (asked === 'both') return ['a', 'b'];
-  if (asked !== undefined) return [asked];
-  const present = stages.map(({ id }) => id);
-  const trained = present.filter(id => id !== 'final');
-  return trained.length > 0 ? trained : present;
-}
-
 async function decodingOf(flags: CaptionFlags): Promise<Decoding> {
   const { completeDecoding, DecodingOptions } = await import('../contract/index.js');
   const parsed = DecodingOptions.safeParse({
@@ -202,22 +191,4 @@ async function readPhrases(file: string): Promise<string[]> {
       cause,
     });
   }
-}
-
-/** The images named on the command line, by the names they were given; folders are opened. */
-async function imageSources(names: string[]): Promise<ImageSource[]> {
-  const { ImageFolders } = await import('../datasets/listing.js');
-  const sources: ImageSource[] = [];
-  for (const name of names) {
-    if (!(await stat(name).catch(() => null))?.isDirectory()) {
-      sources.push({ name, locate: () => name });
-      continue;
-    }
-    const folder = new ImageFolders(await realpath(name), { linksMayLeave: true });
-    for (const path of await folder.all()) {
-      const file = join(name, path);
-      sources.push({ name: file, locate: () => file });
-    }
-  }
-  return sources;
 }

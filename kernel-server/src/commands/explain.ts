@@ -2,7 +2,7 @@
 import type { Explainer, Saliency } from '@dermcap/models';
 import { Option, type Command } from 'commander';
 import type { PreprocessMode, StageId } from '../contract/index.js';
-import { chooseStages } from './caption.js';
+import { chooseStages } from './inputs.js';
 import type { AttentionDetail, ExplainedText } from './explain-report.js';
 import { wholeNumber } from './numbers.js';
 

@@ -66,6 +66,7 @@ class Model {
       inputs: [{ size: 1, mean: [0, 0, 0], std: [1, 1, 1] }],
       features: () => Promise.reject(new Error('not asked for')),
       embed: () => Promise.reject(new Error('not asked for')),
+      score: () => Promise.reject(new Error('not asked for')),
       caption: async (pixels, request) => {
         this.batches.push(pixels.length);
         this.requests.push(request);

@@ -107,7 +107,7 @@ export async function textLikelihoods(
  * @param chosen which tokens of the text are looked at
  * @throws DermcapError `text-empty`, `text-too-long` or `tokenizer-mismatch`
  */
-function readingFeeds(
+export function readingFeeds(
   { sizes, prefixSlots, embedding }: ExplainedModel,
   embeddings: Float32Array,
   { prompt, text }: ReadingTokens,
@@ -142,6 +142,6 @@ function range(from: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => from + i);
 }
 
-function int64(values: readonly number[]): Tensor {
+export function int64(values: readonly number[]): Tensor {
   return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
 }

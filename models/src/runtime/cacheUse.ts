@@ -8,14 +8,14 @@ const MEASURE_SHARE = 1 / 20;
 
 /** The cache as one open model uses it: what it reads and writes stays until the model is closed. */
 export class CacheUse {
-  readonly cacheDir: string;
+  readonly dir: string;
   readonly #lease: Lease;
   #unmeasuredBytes = Infinity;
 
   constructor(cacheDir: string) {
     // Absolute: onnxruntime is given its files relative to the file system's root.
-    this.cacheDir = resolve(cacheDir);
-    this.#lease = new Lease(this.cacheDir);
+    this.dir = resolve(cacheDir);
+    this.#lease = new Lease(this.dir);
   }
 
   /** Notes that an entry is used. To be called before it is looked for. */
@@ -36,7 +36,7 @@ export class CacheUse {
     if (this.#unmeasuredBytes < MEASURE_SHARE * limitBytes) return;
     this.#unmeasuredBytes = 0;
     // A cache too large is no reason not to open the model.
-    await pruneCache(this.cacheDir, { limitBytes }).catch(() => undefined);
+    await pruneCache(this.dir, { limitBytes }).catch(() => undefined);
   }
 
   /** The model is closed: its entries may go. */

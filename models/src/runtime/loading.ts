@@ -4,6 +4,7 @@
 import { eachSource, mapSources, sourceShape } from '../architecture/source.js';
 import type { SourcesOf, WeightSource } from '../architecture/source.js';
 import { elementCount } from '../checkpoint/tensor.js';
+import type { CacheUse } from './cacheUse.js';
 import { exactInt8Type } from './int8.js';
 import { materialiser } from './materialise.js';
 import { int8Matrix } from './quantise.js';
@@ -32,8 +33,8 @@ const MATRICES: Record<Part, (path: string) => Layout | null> = {
 export type Load = <T>(sources: SourcesOf<T>, part: Part, path?: string) => Promise<T>;
 
 /** @param onProgress told in words how far quantising is, where there is anything to quantise */
-export function loader(precision: Precision, cacheDir: string, onProgress: (phase: string) => void): Load {
-  const materialise = materialiser(cacheDir);
+export function loader(precision: Precision, cache: CacheUse, onProgress: (phase: string) => void): Load {
+  const materialise = materialiser(cache);
   const twins = new Map<string, ReturnType<typeof int8Matrix>>();
   return async <T>(sources: SourcesOf<T>, part: Part, at = ''): Promise<T> => {
     const layoutOf = (path: string) => (precision === 'fast' ? MATRICES[part](path) : null);
@@ -48,7 +49,7 @@ export function loader(precision: Precision, cacheDir: string, onProgress: (phas
       const key = JSON.stringify([source, layout]);
       const twin =
         twins.get(key) ??
-        int8Matrix(source, layout, await exactInt8Type(), cacheDir, () =>
+        int8Matrix(source, layout, await exactInt8Type(), cache, () =>
           onProgress(`Quantising ${NAMES[part]}: ${Math.round((100 * done) / total)} %`),
         );
       twins.set(key, twin);

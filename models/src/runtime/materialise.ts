@@ -4,21 +4,21 @@
  * of the bytes it was made from.
  */
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join } from 'node:path';
 import type { WeightSource } from '../architecture/source.js';
 import { sourceShape, sourceViews } from '../architecture/source.js';
 import { readFloat32 } from '../checkpoint/read.js';
 import { DTYPE_SIZE, elementCount, isContiguous } from '../checkpoint/tensor.js';
 import type { TensorView } from '../checkpoint/tensor.js';
 import type { Weight } from '../graph/builder.js';
-import { writeAtomically } from './cache.js';
+import type { CacheUse } from './cacheUse.js';
 import { digest } from './identity.js';
 
 /** Raised when the way of computing changes, so that old cache entries are not found again. */
 const RECIPE = 'fp32-v1';
 
 /** Turns sources into weights, computing each distinct one once. */
-export function materialiser(cacheDir: string): (source: WeightSource) => Promise<Weight> {
+export function materialiser(cache: CacheUse): (source: WeightSource) => Promise<Weight> {
   const made = new Map<string, Promise<Weight>>();
   return source => {
     const key = sourceViews(source)
@@ -28,14 +28,14 @@ export function materialiser(cacheDir: string): (source: WeightSource) => Promis
       .join('+');
     let weight = made.get(key);
     if (!weight) {
-      weight = materialise(source, cacheDir);
+      weight = materialise(source, cache);
       made.set(key, weight);
     }
     return weight;
   };
 }
 
-async function materialise(source: WeightSource, cacheDir: string): Promise<Weight> {
+async function materialise(source: WeightSource, cache: CacheUse): Promise<Weight> {
   if (source.kind === 'stored' && isUsableInPlace(source.view)) {
     const { file, offset, shape } = source.view;
     return { file, offset, shape };
@@ -44,13 +44,13 @@ async function materialise(source: WeightSource, cacheDir: string): Promise<Weig
   const shape = sourceShape(source);
   const scale = source.kind === 'lora' ? source.scale : 1;
   const name = digest(RECIPE, source.kind, JSON.stringify([shape, scale]), ...parts.map(bytesOf));
-  // Absolute: onnxruntime is given it relative to the file system's root.
-  const file = resolve(cacheDir, 'weights', `${name}.f32`);
+  const file = join(cache.dir, 'weights', `${name}.f32`);
+  await cache.use(file);
   // Its size too: a machine that lost power may keep the name of a file without its content.
   const written = await stat(file).catch(() => null);
   if (written?.size !== DTYPE_SIZE.float32 * elementCount(shape)) {
     const values = source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
-    await writeAtomically(file, bytesOf(values));
+    await cache.write(file, bytesOf(values));
   }
   return { file, offset: 0, shape };
 }

@@ -4,13 +4,14 @@
  * remembered by the file's identity, so that no checkpoint is read again.
  */
 import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { sourceShape, sourceViews } from '../architecture/source.js';
 import type { WeightSource } from '../architecture/source.js';
 import { readFloat32 } from '../checkpoint/read.js';
 import type { Weight } from '../graph/builder.js';
 import type { Int8Matrix } from '../graph/weights.js';
-import { cachedJson, fileIdentity, writeAtomically } from './cache.js';
+import { cachedJson, fileIdentity } from './cache.js';
+import type { CacheUse } from './cacheUse.js';
 import { digest } from './identity.js';
 import { mergeLora } from './materialise.js';
 
@@ -35,24 +36,25 @@ export async function int8Matrix(
   source: WeightSource,
   layout: Layout,
   type: Int8Type,
-  cacheDir: string,
+  cache: CacheUse,
   onMake: () => void = () => {},
 ): Promise<Int8Matrix> {
   const [rows, columns] = sourceShape(source) as [number, number];
   const [inputs, outputs] = layout === 'in-out' ? [rows, columns] : [columns, rows];
   const scalesAt = Math.ceil((inputs * outputs) / ALIGNMENT) * ALIGNMENT;
   const size = scalesAt + 4 * outputs;
-  const pathOf = (name: string) => resolve(cacheDir, 'int8', `${name}.int8`);
+  const pathOf = (name: string) => join(cache.dir, 'int8', `${name}.int8`);
   const make = async () => {
     onMake();
     const bytes = new Uint8Array(size);
     quantise(await readMatrix(source), [inputs, outputs], layout, type, bytes, scalesAt);
     const name = digest(bytes);
-    if (!(await isWhole(pathOf(name), size))) await writeAtomically(pathOf(name), bytes);
+    if (!(await isWhole(pathOf(name), size))) await cache.write(pathOf(name), bytes);
     return name;
   };
-  const index = join(cacheDir, 'int8-index', `${await sourceKey(source, layout, type)}.json`);
+  const index = join(cache.dir, 'int8-index', `${await sourceKey(source, layout, type)}.json`);
   let name = await cachedJson(index, make);
+  await cache.use(pathOf(name));
   // The cache may be cleared in parts.
   if (!(await isWhole(pathOf(name), size))) name = await make();
   const file = pathOf(name);

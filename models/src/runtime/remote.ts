@@ -62,6 +62,7 @@ export async function remoteCaptioner(
       features: images => thread.call('features', [images]),
       embed: (images, tower) => thread.call('embed', [images, tower]),
       caption: (images, request) => thread.call('caption', [images, request]),
+      score: (image, stage, tokens, prompt) => thread.call('score', [image, stage, tokens, prompt]),
       close: async () => {
         try {
           await thread.call('close', []);

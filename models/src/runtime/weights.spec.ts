@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WeightSource } from '../architecture/source.js';
 import type { DType, TensorView } from '../checkpoint/tensor.js';
+import { CacheUse } from './cacheUse.js';
 import { fileSha256 } from './identity.js';
 import { materialiser, mergeLora } from './materialise.js';
 import { blockIsEqual, compareWeights, sharesAll } from './sharing.js';
@@ -30,14 +31,14 @@ const stored = (tensor: TensorView): WeightSource => ({ kind: 'stored', view: te
 describe('materialising a weight', () => {
   it('uses contiguous fp32 where it lies', async () => {
     const path = await file('w', Float32Array.of(1, 2, 3, 4));
-    const weight = await materialiser(folder)(stored(view(path, [2, 2])));
+    const weight = await materialiser(new CacheUse(folder))(stored(view(path, [2, 2])));
     expect(weight).toEqual({ file: path, offset: 0, shape: [2, 2] });
   });
 
   it('writes fp16 as fp32 into the cache, once for equal bytes', async () => {
     const half = Uint16Array.of(0x3c00, 0xc000); // 1, −2
     const [one, two] = [await file('one', half), await file('two', half)];
-    const materialise = materialiser(folder);
+    const materialise = materialiser(new CacheUse(folder));
     const weights = [
       await materialise(stored(view(one, [2], 'float16'))),
       await materialise(stored(view(two, [2], 'float16'))),
@@ -51,21 +52,25 @@ describe('materialising a weight', () => {
 
   it('writes a file again that lost its content', async () => {
     const source = stored(view(await file('w', Uint16Array.of(0x3c00)), [1], 'float16'));
-    const { file: made } = await materialiser(folder)(source);
+    const { file: made } = await materialiser(new CacheUse(folder))(source);
     await writeFile(made, '');
-    await materialiser(folder)(source);
+    await materialiser(new CacheUse(folder))(source);
     expect((await readFile(made)).readFloatLE(0)).toBe(1);
   });
 
   it('gives an absolute path, also in a cache named relatively', async () => {
     const path = await file('w', Uint16Array.of(0x3c00));
-    const weight = await materialiser(relative(process.cwd(), folder))(stored(view(path, [1], 'float16')));
+    const weight = await materialiser(new CacheUse(relative(process.cwd(), folder)))(
+      stored(view(path, [1], 'float16')),
+    );
     expect(weight.file.startsWith(folder)).toBe(true);
   });
 
   it('lays a transposed tensor out in order', async () => {
     const path = await file('t', Float32Array.of(1, 2, 3, 4, 5, 6));
-    const { file: made } = await materialiser(folder)(stored(view(path, [3, 2], 'float32', [1, 3])));
+    const { file: made } = await materialiser(new CacheUse(folder))(
+      stored(view(path, [3, 2], 'float32', [1, 3])),
+    );
     const bytes = await readFile(made);
     expect(Array.from({ length: 6 }, (_, i) => bytes.readFloatLE(4 * i))).toEqual([1, 4, 2, 5, 3, 6]);
   });

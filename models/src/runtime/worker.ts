@@ -40,6 +40,9 @@ serveThread(parentPort, {
   async caption(args) {
     return opened().caption(...(args as Parameters<Captioner['caption']>));
   },
+  async score(args) {
+    return opened().score(...(args as Parameters<Captioner['score']>));
+  },
   async close() {
     const closing = captioner;
     captioner = null;
