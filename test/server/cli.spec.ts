@@ -111,6 +111,25 @@ describe('dermcap caption', () => {
     ]);
   });
 
+  it('samples, and decodes as ClipCap does', async () => {
+    const caption = async (...flags: string[]) =>
+      lines(
+        (await dermcap(['caption', ...release(), '--json', '--stage', 'b', ...flags, 'img2.png'])).stdout,
+      )[0];
+    const sampling =
+      '--do-sample --temperature 0.8 --top-k 9 --top-p 0.9 --max-new-tokens 9 --min-new-tokens 9';
+    const drawn = await caption(...sampling.split(' '), '--seed', '5');
+    expect(drawn).toMatchObject({
+      score: null,
+      decoding: { doSample: true, numBeams: 1, temperature: 0.8, topK: 9, topP: 0.9, seed: 5 },
+    });
+    expect(drawn.tokens).toHaveLength(9);
+    expect((await caption(...sampling.split(' '), '--seed', '6')).tokens).not.toEqual(drawn.tokens);
+    expect(await caption('--algorithm', 'clipcap', '--max-new-tokens', '9')).toMatchObject({
+      decoding: { algorithm: 'clipcap', numBeams: 5, maxNewTokens: 9, repetitionPenalty: 1, stopText: '.' },
+    });
+  });
+
   it('captions the same alone and in a batch, and opens folders', async () => {
     const all = lines(
       (await dermcap(['caption', ...release(), ...short, '--json', '--batch-size', '3', '.'])).stdout,
@@ -158,6 +177,8 @@ describe('dermcap caption', () => {
     [['--stage', 'c'], /Allowed choices are a, b, final, both/],
     [['--num-beams', '0'], /at least 1/],
     [['--num-beams', '99'], /--num-beams cannot be used/],
+    [['--do-sample', '--num-beams', '4'], /--num-beams cannot be used: sampling draws with one beam/],
+    [['--top-p', '2'], /--top-p cannot be used/],
     [['--length-penalty', 'much'], /must be a number/],
     [['--bad-words', '/none'], /cannot be read/],
     [['--stage', 'final'], /[Ff]inal/],
