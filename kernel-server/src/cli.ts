@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { defineCache } from './commands/cache.js';
 import { defineCaption } from './commands/caption.js';
+import { defineDataset } from './commands/dataset.js';
 import { defineExplain } from './commands/explain.js';
 import { EXIT_FAILED, reportFailure } from './commands/failure.js';
 import { defineFidelity } from './commands/fidelity.js';
@@ -31,6 +32,7 @@ async function main(argv: string[]): Promise<number> {
   };
   defineCache(program);
   defineCaption(program, finish);
+  defineDataset(program, finish);
   defineExplain(program);
   defineFidelity(program, finish);
   defineInspect(program);

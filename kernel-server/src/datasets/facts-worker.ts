@@ -1,5 +1,6 @@
 /** What the threads of `fingerprints.ts` run: facts of a batch of images. */
 import pLimit from 'p-limit';
+import sharp from 'sharp';
 import type { DicomPolicy } from './dicom.js';
 import { EmbeddedImages } from './embedded.js';
 import { imageFacts, type FactsContext, type FactsResult, type ImageRef } from './image-facts.js';
@@ -10,6 +11,9 @@ export interface FactsBatch {
   dicom: DicomPolicy;
   images: { image: ImageRef; known?: ImageFacts }[];
 }
+
+// No image is looked at twice: what the decoder would keep of it is memory for nothing.
+sharp.cache(false);
 
 /** Reading of one image overlaps with decoding of others. */
 const limit = pLimit(4);

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { DermcapError } from '@dermcap/models/errors';
 import { Piscina } from 'piscina';
 import type { DicomPolicy } from './dicom.js';
 import type { FactsBatch } from './facts-worker.js';
@@ -11,6 +12,8 @@ import type { FactsResult, ImageRef } from './image-facts.js';
 import type { ImageFacts } from './source.js';
 
 const BATCH_IMAGES = 32;
+/** Batches, or single images, that a thread has in hand at once. */
+const TASKS_PER_THREAD = 4;
 /** Nice enough that an import does not show in a server's answers (Unix: 0 to 19). */
 const NICENESS = 10;
 
@@ -29,6 +32,49 @@ function workerScript(): string {
   return createRequire(import.meta.url).resolve('@dermcap/kernel-server/facts-worker');
 }
 
+function startPool(threads = Math.min(8, availableParallelism())): Piscina {
+  return new Piscina({
+    filename: workerScript(),
+    minThreads: 0,
+    maxThreads: threads,
+    niceIncrement: NICENESS,
+    concurrentTasksPerWorker: TASKS_PER_THREAD,
+    idleTimeout: 1000,
+  });
+}
+
+/** Facts of single images as they are asked for, from the same worker threads. */
+export interface Examiner {
+  /**
+   * @throws DermcapError saying why the image cannot be read; the signal's reason when it is aborted
+   */
+  examine: (source: { root: string }, row: ImageRef, signal?: AbortSignal) => Promise<ImageFacts>;
+  close: () => Promise<void>;
+}
+
+/** Starts the threads of an {@link Examiner}; they end by themselves while nothing is asked. */
+export function startExaminer(options: { dicom?: DicomPolicy; threads?: number } = {}): Examiner {
+  const { dicom = {}, threads } = options;
+  const pool = startPool(threads);
+  return {
+    async examine({ root }, { path, embedded }, signal) {
+      const image = embedded ? { path, embedded } : { path };
+      const batch: FactsBatch = { root, dicom, images: [{ image }] };
+      let results: FactsResult[];
+      try {
+        results = (await pool.run(batch, signal ? { signal } : {})) as FactsResult[];
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw error;
+      }
+      const [result] = results;
+      if ('facts' in result!) return result.facts;
+      throw new DermcapError(result!.fault.code, result!.fault.reason);
+    },
+    close: () => pool.close({ force: true }),
+  };
+}
+
 /**
  * @param root real path of the dataset's folder
  * @param images rows with an image; one that cannot be read comes back with its fault
@@ -41,13 +87,7 @@ export async function* fingerprints(
 ): AsyncGenerator<FactsResult> {
   const { known, dicom = {}, signal, onProgress } = options;
   const threads = options.threads ?? Math.min(8, availableParallelism());
-  const pool = new Piscina({
-    filename: workerScript(),
-    minThreads: 0,
-    maxThreads: threads,
-    niceIncrement: NICENESS,
-    idleTimeout: 1000,
-  });
+  const pool = startPool(threads);
   const running: Promise<FactsResult[]>[] = [];
   let done = 0;
   const first = async (): Promise<FactsResult[]> => {

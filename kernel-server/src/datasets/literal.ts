@@ -2,7 +2,18 @@
 const MAX_LITERAL_CHARACTERS = 100_000;
 const MAX_DEPTH = 16;
 
-const ESCAPES: Record<string, string> = { n: '\n', t: '\t', r: '\r', "'": "'", '"': '"', '\\': '\\' };
+const ESCAPES: Record<string, string> = {
+  n: '\n',
+  t: '\t',
+  r: '\r',
+  b: '\b',
+  f: '\f',
+  v: '\v',
+  '/': '/',
+  "'": "'",
+  '"': '"',
+  '\\': '\\',
+};
 
 /**
  * A list or dictionary that a program wrote into a cell, as JSON or as Python prints it (`{'Eczema': 0.6}`,
@@ -81,7 +92,7 @@ class Reader {
         continue;
       }
       const next = this.text[++this.#at] ?? '';
-      const code = /^(?:u[\da-f]{4}|x[\da-f]{2})/i.exec(this.text.slice(this.#at, this.#at + 5))?.[0];
+      const code = /^(?:u[\da-fA-F]{4}|x[\da-fA-F]{2})/.exec(this.text.slice(this.#at, this.#at + 5))?.[0];
       if (code) {
         value += String.fromCharCode(Number.parseInt(code.slice(1), 16));
         this.#at += code.length - 1;

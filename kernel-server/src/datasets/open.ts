@@ -7,7 +7,6 @@ import { ImageIndex } from './image-index.js';
 import { ImageFolders, isImageName } from './listing.js';
 import { naturalSort } from './natural-order.js';
 import { findPreset, type Preset } from './presets.js';
-import type { DatasetKind } from './source.js';
 import { splitOfName } from './splits.js';
 import { cocoTable, isCoco } from './tables/coco.js';
 import { openCsv } from './tables/csv.js';
@@ -108,8 +107,7 @@ async function openFile(root: string, real: string, signal?: AbortSignal): Promi
     throw unsupported(real, 'is an image, not a dataset', 'Name its folder instead.');
   }
   const table = await openTable(root, real, signal);
-  const siblings = (await manifestsOf(dirname(real))).filter(other => other !== real);
-  return assemble(root, [table], await openSome(root, siblings, findPreset(table.columns), table.kind));
+  return assemble(root, [table], await companionsOf(root, real, findPreset(table.columns)), readOnce(root));
 }
 
 async function openFolder(root: string, folder: string, signal?: AbortSignal): Promise<Dataset> {
@@ -125,12 +123,14 @@ async function openFolder(root: string, folder: string, signal?: AbortSignal): P
       refused.push(error);
     }
   }
-  const chosen = await choose(root, tables);
+  const index = readOnce(root);
+  const chosen = await choose(root, tables, index);
   if (chosen.length > 0)
     return assemble(
       root,
       chosen,
       tables.filter(table => !chosen.includes(table)),
+      index,
     );
   const names = await new ImageFolders(root, { forDatasets: true }).all();
   const prefix = relative(root, folder).split(sep).join('/');
@@ -140,7 +140,7 @@ async function openFolder(root: string, folder: string, signal?: AbortSignal): P
       kind: 'folder',
       root,
       tables: [folderTable(root, below)],
-      index: () => ImageIndex.read(root),
+      index,
       others: tables.map(table => table.file),
       fixed: {
         mapping: FOLDER_MAPPING,
@@ -189,17 +189,12 @@ async function manifestsOf(folder: string, depth = 0): Promise<string[]> {
   return found.slice(0, MAX_MANIFESTS);
 }
 
-/** Siblings of a manifest that a preset joins to it; none for a manifest that stands alone. */
-async function openSome(
-  root: string,
-  files: readonly string[],
-  preset: Preset | null,
-  kind: DatasetKind,
-): Promise<Table[]> {
-  if (!preset?.companions && !preset?.splitIndexes) return [];
+/** Tables beside a manifest that a preset may join to it. */
+async function companionsOf(root: string, real: string, preset: Preset | null): Promise<Table[]> {
+  if (!preset?.companions && preset?.splitIndexes === undefined) return [];
   const tables: Table[] = [];
-  for (const file of files) {
-    if (!/\.(?:csv|tsv|xlsx)$/i.test(file) && kind !== 'parquet') continue;
+  for (const file of await manifestsOf(dirname(real))) {
+    if (file === real || !/\.(?:csv|tsv|xlsx)$/i.test(file)) continue;
     try {
       tables.push(await openTable(root, file));
     } catch (error) {
@@ -209,27 +204,29 @@ async function openSome(
   return tables;
 }
 
+/** The images below a root, read when they are first asked for. */
+function readOnce(root: string): () => Promise<ImageIndex> {
+  let index: Promise<ImageIndex> | null = null;
+  return () => (index ??= ImageIndex.read(root));
+}
+
 /** The tables that are the dataset's manifest: all with the header of the best. */
-async function choose(root: string, tables: readonly Table[]): Promise<Table[]> {
-  const index = ImageIndex.read(root);
-  index.catch(() => undefined);
+async function choose(
+  root: string,
+  tables: readonly Table[],
+  index: () => Promise<ImageIndex>,
+): Promise<Table[]> {
   let best: { table: Table; score: number } | null = null;
   for (const table of tables) {
-    const score = await rank(root, table, () => index);
+    const score = await rank(root, table, index);
     if (score > (best?.score ?? 0.4)) best = { table, score };
   }
   if (best === null) return [];
   const { kind, columns } = best.table;
   const header = [...columns].sort().join('\0');
   return tables.filter(
-    table =>
-      table === best.table ||
-      (sameFamily(table.kind, kind) && [...table.columns].sort().join('\0') === header),
+    table => table === best.table || (table.kind === kind && [...table.columns].sort().join('\0') === header),
   );
-}
-
-function sameFamily(one: DatasetKind, other: DatasetKind): boolean {
-  return one === other;
 }
 
 async function rank(root: string, table: Table, index: () => Promise<ImageIndex>): Promise<number> {
@@ -249,7 +246,12 @@ function isHuggingFaceMetadata(file: string): boolean {
   return /^metadata\.(?:csv|jsonl|parquet)$/i.test(basename(file));
 }
 
-function assemble(root: string, tables: Table[], others: readonly Table[]): Dataset {
+function assemble(
+  root: string,
+  tables: Table[],
+  others: readonly Table[],
+  index: () => Promise<ImageIndex>,
+): Dataset {
   const preset = findPreset(tables[0]!.columns);
   const joins = preset === null ? [] : joinsOf(preset, tables[0]!, others);
   const joined = joins.map(join => join.table);
@@ -261,7 +263,7 @@ function assemble(root: string, tables: Table[], others: readonly Table[]): Data
     root,
     tables,
     joins,
-    index: () => ImageIndex.read(root),
+    index,
     others: others.filter(table => !joined.includes(table)).map(table => table.file),
   });
 }

@@ -52,6 +52,26 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+describe('Pictures.warm', () => {
+  it('makes thumbnails ahead, passes over what cannot be read, and stops when it is told to', async () => {
+    const own = new Pictures(join(folder, 'warm-cache'));
+    const files = ['wide.png', 'text.jpg', 'turned.jpg', 'nowhere.jpg'].map(name => join(folder, name));
+    expect(await own.warm([...files, async () => join(folder, 'scan.tiff')], 64)).toBe(3);
+    const made = await readdir(join(folder, 'warm-cache'), { recursive: true });
+    expect(made.filter(name => name.endsWith('.webp'))).toHaveLength(3);
+    expect(await own.warm(files, 32, AbortSignal.abort())).toBe(0);
+  });
+
+  it('waits while somebody waits for a picture', async () => {
+    const own = new Pictures(join(folder, 'polite-cache'));
+    const order: string[] = [];
+    const asked = own.thumbnail(join(folder, 'wide.png'), 64).then(() => order.push('asked for'));
+    const ahead = own.warm([join(folder, 'turned.jpg')], 64).then(() => order.push('made ahead'));
+    await Promise.all([asked, ahead]);
+    expect(order).toEqual(['asked for', 'made ahead']);
+  });
+});
+
 describe('Pictures.thumbnail', () => {
   it('fits the longer side and does not enlarge', async () => {
     const large = await pictures.thumbnail(join(folder, 'wide.png'), 100);

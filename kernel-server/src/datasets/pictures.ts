@@ -5,6 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { DermcapError } from '@dermcap/models/errors';
 import pLimit from 'p-limit';
 import type { Sharp } from 'sharp';
@@ -17,6 +18,8 @@ const MAX_CONVERTED_SIDE = 8192;
 const CACHE_FORMAT = 1;
 /** Decodes at once: each may hold a whole decoded image. */
 const PARALLEL_DECODES = 4;
+/** How soon making ahead looks again whether somebody waits. */
+const WARM_PAUSE_MS = 20;
 
 /** What every browser shows. */
 const BROWSER_TYPES = new Set(['image/jpeg', 'image/png', 'image/gif', 'image/webp']);
@@ -46,8 +49,36 @@ export class Pictures {
    */
   async thumbnail(file: string, size: number): Promise<Picture> {
     return this.#derived(file, `thumbnail-${size}`, image =>
-      image.resize(size, size, { fit: 'inside', withoutEnlargement: true }).webp({ quality: 80 }),
+      // Effort 2 takes a third less processor time than the default and a tenth more space.
+      image.resize(size, size, { fit: 'inside', withoutEnlargement: true }).webp({ quality: 80, effort: 2 }),
     );
+  }
+
+  /**
+   * Makes thumbnails ahead, one by one and only while nobody waits for a picture. What cannot be made is passed
+   * over: whoever asks for it is told why.
+   * @param files real paths, or what gives one, such as `ImageFiles.file`
+   * @returns how many are there now
+   */
+  async warm(
+    files: Iterable<string | (() => Promise<string>)>,
+    size: number,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    let done = 0;
+    for (const file of files) {
+      while (this.#limit.activeCount + this.#limit.pendingCount > 0 && !signal?.aborted) {
+        await setTimeout(WARM_PAUSE_MS);
+      }
+      if (signal?.aborted) break;
+      try {
+        await this.thumbnail(typeof file === 'string' ? file : await file(), size);
+        done++;
+      } catch (error) {
+        if (!(error instanceof DermcapError) && !(error as NodeJS.ErrnoException).code) throw error;
+      }
+    }
+    return done;
   }
 
   /**
