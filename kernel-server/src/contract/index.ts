@@ -13,6 +13,7 @@ export * from './captions.js';
 export * from './decoding.js';
 export * from './ratings.js';
 export * from './studies.js';
+export * from './study-runs.js';
 
 /** Raised with every incompatible change; the front end compares it with `Health.contract`. */
 export const CONTRACT_VERSION = 1;

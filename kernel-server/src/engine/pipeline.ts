@@ -30,13 +30,17 @@ export interface CaptionJob {
   decoding: Decoding;
   preprocess: PreprocessMode;
   autoOrient: boolean;
+  /** Images decoded together; fewer once that many did not fit into memory. */
   batchSize: number;
+  /** Told when a batch did not fit and how many images are tried from then on. */
+  onSmallerBatch?: (batchSize: number) => void;
 }
 
 export type ImageResult = { image: string; captions: Caption[] } | ImageFailure;
 
-interface LoadedBatch {
-  images: { name: string; loaded: ImageInput | DermcapError }[];
+interface LoadedImage {
+  name: string;
+  loaded: ImageInput | DermcapError;
 }
 
 /** What a person is told of any error: its own sentence when it is ours, else its message. */
@@ -63,23 +67,40 @@ export async function* captionImages(
   job: CaptionJob,
   signal?: AbortSignal,
 ): AsyncGenerator<ImageResult[]> {
-  const load = async (start: number): Promise<LoadedBatch> => ({
-    images: await Promise.all(
-      sources.slice(start, start + job.batchSize).map(async source => ({
+  let { batchSize } = job;
+  const load = async (start: number): Promise<LoadedImage[]> =>
+    Promise.all(
+      sources.slice(start, start + batchSize).map(async source => ({
         name: source.name,
         loaded: await loadOne(source, captioner, loadPixels, job),
       })),
-    ),
-  });
+    );
 
-  let next: Promise<LoadedBatch> | null = sources.length > 0 ? load(0) : null;
-  for (let start = 0; next && !signal?.aborted; start += job.batchSize) {
-    const batch: LoadedBatch = await next;
-    const following = start + job.batchSize;
-    next = following < sources.length ? load(following) : null;
-    if (signal?.aborted) return;
-    yield await captionBatch(captioner, batch, job);
+  let next: Promise<LoadedImage[]> | null = sources.length > 0 ? load(0) : null;
+  for (let start = 0; next && !signal?.aborted;) {
+    const images: LoadedImage[] = await next;
+    start += images.length;
+    next = start < sources.length ? load(start) : null;
+    for (let done = 0; done < images.length && !signal?.aborted;) {
+      const part = images.slice(done, done + batchSize);
+      try {
+        yield await captionBatch(captioner, part, job);
+        done += part.length;
+      } catch (error) {
+        if (part.length === 1 || !isOutOfMemory(error)) throw error;
+        batchSize = Math.ceil(part.length / 2);
+        job.onSmallerBatch?.(batchSize);
+      }
+    }
   }
+}
+
+/** What onnxruntime, its CUDA and WebGPU providers and the C++ runtime say when memory does not suffice. */
+const OUT_OF_MEMORY = /out of memory|bad_alloc|failed to allocate|not enough memory|allocation failed/i;
+
+function isOutOfMemory(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return code === 'out-of-memory' || (typeof message === 'string' && OUT_OF_MEMORY.test(message));
 }
 
 async function loadOne(
@@ -107,10 +128,10 @@ async function loadOne(
 
 async function captionBatch(
   captioner: Captioner,
-  batch: LoadedBatch,
+  batch: LoadedImage[],
   job: CaptionJob,
 ): Promise<ImageResult[]> {
-  const images = batch.images.flatMap(({ loaded }) => (loaded instanceof DermcapError ? [] : [loaded]));
+  const images = batch.flatMap(({ loaded }) => (loaded instanceof DermcapError ? [] : [loaded]));
   const startMs = performance.now();
   const captioned =
     images.length === 0
@@ -129,7 +150,7 @@ async function captionBatch(
     ms: Math.round(ms * 10) / 10,
   };
   let row = 0;
-  return batch.images.map(({ name, loaded }): ImageResult => {
+  return batch.map(({ name, loaded }): ImageResult => {
     if (loaded instanceof DermcapError)
       return { image: name, error: describeError(loaded, 'image-unreadable') };
     const captions = captioned[row++]!.map(({ stage, caption, tokens, score, prompt }, s) => {

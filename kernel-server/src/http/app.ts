@@ -19,6 +19,7 @@ import type { Pictures } from '../datasets/pictures.js';
 import type { Engine } from '../engine/engine.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
 import type { Runs } from '../jobs/runs.js';
+import type { StudyRuns } from '../jobs/study-runs.js';
 import type { Studies } from '../study/studies.js';
 import { errorHandler, noSuchRoute, parse } from './errors.js';
 import { lastEventId, streamEvents } from './events.js';
@@ -26,6 +27,7 @@ import { userOf } from './identity.js';
 import { openApiDocument } from './openapi.js';
 import { sendPicture } from './pictures.js';
 import { addStudyRoutes } from './study-routes.js';
+import { addStudyRunRoutes } from './study-run-routes.js';
 
 /** Room for the paths of 100,000 images. */
 const BODY_LIMIT = '16mb';
@@ -40,6 +42,7 @@ export interface AppParts {
   engine: Engine;
   runs: Runs;
   studies: Studies;
+  studyRuns: StudyRuns;
   log: Logger;
   /** Lets requests in, or answers them itself. */
   guard: RequestHandler;
@@ -80,6 +83,7 @@ function api({
   engine,
   runs,
   studies,
+  studyRuns,
   log,
   version,
   closing,
@@ -140,7 +144,8 @@ function api({
 
   routes.get('/runs/:id/events', async (request, response) => {
     const events = runs.events(request.params.id);
-    await streamEvents(response, events, lastEventId(request.get('Last-Event-ID')), closing);
+    const from = lastEventId(request.get('Last-Event-ID'));
+    await streamEvents(response, signal => events.follow(from, signal), closing);
   });
 
   routes.post('/runs/:id/cancel', (request, response) => {
@@ -148,6 +153,7 @@ function api({
   });
 
   addStudyRoutes(routes, { studies, pictures });
+  addStudyRunRoutes(routes, { studies, runs: studyRuns, closing });
 
   const document = openApiDocument(version);
   routes.get('/openapi.json', (_request, response) => {

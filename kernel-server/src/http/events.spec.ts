@@ -15,7 +15,7 @@ beforeEach(async () => {
   stop = new AbortController();
   streams = [];
   server = createServer((_request, response) => {
-    streams.push({ ended: streamEvents(response, log, 0, stop.signal), response });
+    streams.push({ ended: streamEvents(response, signal => log.follow(0, signal), stop.signal), response });
   });
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
 });

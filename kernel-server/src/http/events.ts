@@ -1,14 +1,17 @@
 /**
- * Server-sent events (WHATWG HTML, section 9.2) from a run's event log. The follower pulls: a slow connection
- * holds nothing in memory but its own place in the log.
+ * Server-sent events (WHATWG HTML, section 9.2). The follower pulls: a slow connection holds nothing in memory
+ * but its own place among the events.
  */
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import type { EventLog } from '../jobs/event-log.js';
 
 const HEARTBEAT_MS = 15_000;
-/** Events written before looking again whether the connection keeps up. */
-const CHUNK = 64;
+
+/** An event of a stream; one without an id says how things stand, and is not what a client resumes from. */
+export interface StreamedEvent {
+  id: number | null;
+  event: object;
+}
 
 /** The id a reconnecting client names, 0 for a new one or an id we never gave. */
 export function lastEventId(header: string | undefined): number {
@@ -16,13 +19,13 @@ export function lastEventId(header: string | undefined): number {
 }
 
 /**
- * Streams events after `afterId` until the run has ended, the client has gone or `stop` aborts.
- * A comment line goes out every 15 s so that proxies keep the connection.
+ * Streams events until there are no more, the client has gone or `stop` aborts. A comment line goes out every
+ * 15 s so that proxies keep the connection.
+ * @param follow gives the events chunk by chunk, and ends when its signal aborts
  */
 export async function streamEvents(
   response: ServerResponse,
-  log: EventLog,
-  afterId: number,
+  follow: (signal: AbortSignal) => AsyncIterable<StreamedEvent[]>,
   stop: AbortSignal,
 ): Promise<void> {
   const gone = new AbortController();
@@ -38,18 +41,12 @@ export async function streamEvents(
   response.flushHeaders();
   const heartbeat = setInterval(() => response.write(': still here\n\n'), HEARTBEAT_MS);
   try {
-    for (let id = afterId; !signal.aborted;) {
-      const events = log.after(id, CHUNK);
-      if (events.length === 0) {
-        if (log.finished) return;
-        await log.changed(signal);
-        continue;
-      }
-      id = events.at(-1)!.id;
+    for await (const events of follow(signal)) {
       const text = events
-        .map(({ id: own, event }) => `id: ${own}\ndata: ${JSON.stringify(event)}\n\n`)
+        .map(({ id, event }) => `${id === null ? '' : `id: ${id}\n`}data: ${JSON.stringify(event)}\n\n`)
         .join('');
       if (!response.write(text)) await once(response, 'drain', { signal }).catch(() => undefined);
+      if (signal.aborted) return;
     }
   } finally {
     clearInterval(heartbeat);

@@ -126,7 +126,7 @@ function componentSchemas(operations: Operation[]): Record<string, object> {
   want('ErrorBody', answers);
   for (const { body } of operations) if (body) want(body, requests);
   for (const { answer } of operations) if (answer && 'schema' in answer) want(answer.schema, answers);
-  want('RunEvent', answers);
+  for (const event of ['RunEvent', 'StudyRunEvent']) want(event, answers);
   return Object.fromEntries([...wanted].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

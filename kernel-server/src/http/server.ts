@@ -13,7 +13,10 @@ import { Pictures } from '../datasets/pictures.js';
 import { Engine, type EngineOptions } from '../engine/engine.js';
 import { DEFAULT_BATCH_SIZE } from '../engine/pipeline.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
+import { ModelTurns } from '../jobs/model-turns.js';
 import { Runs } from '../jobs/runs.js';
+import { StudyRuns } from '../jobs/study-runs.js';
+import { locateImage } from '../study/locate.js';
 import { Studies } from '../study/studies.js';
 import { createApp } from './app.js';
 import { bearerGuard, listenOnLoopback, listenOnSocket, newToken, prepareSocket } from './listen.js';
@@ -69,14 +72,17 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
   const cacheDir = resolve(options.cacheDir ?? defaultCacheDir());
   await mkdir(cacheDir, { recursive: true, mode: 0o700 });
   const engine = new Engine({ cacheDir, ...options.engine });
-  const runs = new Runs({
-    root,
+  const work = {
     engine,
+    turns: new ModelTurns(),
     releases: options.releases,
     batchSize: options.batchSize ?? DEFAULT_BATCH_SIZE,
     log,
-  });
+  };
+  const runs = new Runs({ root, ...work });
   const studies = new Studies(root, options.url ?? null);
+  const studyRuns = new StudyRuns({ ...work, locate: (study, image) => locateImage(studies, study, image) });
+  studies.onClose(study => studyRuns.release(study));
   const token = 'port' in options.listen ? newToken() : null;
   const closing = new AbortController();
   const app = createApp({
@@ -88,6 +94,7 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     engine,
     runs,
     studies,
+    studyRuns,
     log,
     guard: bearerGuard(token),
     closing: closing.signal,
@@ -110,7 +117,7 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     closing.abort();
     server.closeIdleConnections();
     const forced = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-    await Promise.all([runs.close(), engine.close(), stopped]);
+    await Promise.all([runs.close(), studyRuns.close(), engine.close(), stopped]);
     clearTimeout(forced);
     await studies.closeAll();
     log.info('server closed');

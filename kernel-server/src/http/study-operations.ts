@@ -138,4 +138,62 @@ export const STUDY_OPERATIONS: Operations = {
   '/studies/{study}/views/{view}': {
     delete: { summary: 'Forget a saved view', status: 204, answer: null, errors: WRITE },
   },
+  '/studies/{study}/runs': {
+    get: { summary: 'Caption runs, the newest first', answer: { schema: 'StudyRunList' }, errors: STUDY },
+    post: {
+      summary: 'Caption the images that a filter leaves',
+      body: 'StudyRunRequest',
+      status: 201,
+      answer: { schema: 'StudyRun' },
+      errors: WRITE,
+    },
+  },
+  '/studies/{study}/runs/{run}': {
+    get: { summary: 'A run as it stands', answer: { schema: 'StudyRun' }, errors: STUDY },
+    patch: {
+      summary: 'Let a run go first, or wait',
+      body: 'StudyRunChange',
+      answer: { schema: 'StudyRun' },
+      errors: WRITE,
+    },
+  },
+  '/studies/{study}/runs/{run}/pause': {
+    post: {
+      summary: 'Stop a run after its batch, to be resumed',
+      answer: { schema: 'StudyRun' },
+      errors: WRITE,
+    },
+  },
+  '/studies/{study}/runs/{run}/resume': {
+    post: {
+      summary: 'Go on with what is left of a paused, interrupted or failed run',
+      answer: { schema: 'StudyRun' },
+      errors: WRITE,
+    },
+  },
+  '/studies/{study}/runs/{run}/cancel': {
+    post: { summary: 'Stop a run after its batch for good', answer: { schema: 'StudyRun' }, errors: WRITE },
+  },
+  '/studies/{study}/runs/{run}/retry': {
+    post: {
+      summary: 'Try the images again that could not be captioned',
+      answer: { schema: 'StudyRun' },
+      errors: WRITE,
+    },
+  },
+  '/studies/{study}/runs/{run}/failures': {
+    get: {
+      summary: 'Images that could not be captioned, each with the reason',
+      query: contract.RunFailureQuery,
+      answer: { schema: 'RunFailurePage' },
+      errors: [400, ...STUDY],
+    },
+  },
+  '/studies/{study}/runs/{run}/events': {
+    get: {
+      summary: 'What happens in a run, as server-sent events whose data is a StudyRunEvent',
+      answer: { type: 'text/event-stream' },
+      errors: STUDY,
+    },
+  },
 };

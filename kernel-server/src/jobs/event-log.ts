@@ -9,6 +9,9 @@ export interface NumberedEvent {
   event: RunEvent;
 }
 
+/** Events handed out together. */
+const CHUNK = 64;
+
 export class EventLog {
   readonly #results: NumberedEvent[] = [];
   #state: NumberedEvent | null = null;
@@ -51,6 +54,20 @@ export class EventLog {
       events.splice(place === -1 ? events.length : place, 0, state);
     }
     return events;
+  }
+
+  /** What comes after `id`, chunk by chunk, until the run has ended or `signal` aborts. */
+  async *follow(id: number, signal: AbortSignal): AsyncGenerator<NumberedEvent[]> {
+    for (let last = id; !signal.aborted;) {
+      const events = this.after(last, CHUNK);
+      if (events.length === 0) {
+        if (this.finished) return;
+        await this.changed(signal);
+        continue;
+      }
+      last = events.at(-1)!.id;
+      yield events;
+    }
   }
 
   /** Resolves when something is appended after this call, or when `signal` aborts. */

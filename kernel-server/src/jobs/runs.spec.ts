@@ -1,100 +1,18 @@
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import type { CaptionerOptions, StageId } from '@dermcap/models';
+import type { StageId } from '@dermcap/models';
 import { DermcapError } from '@dermcap/models/errors';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunRequest, type Run } from '../contract/index.js';
-import { Engine, type LoadPixels, type OpenCaptioner } from '../engine/engine.js';
+import { Engine } from '../engine/engine.js';
 import { ReleaseCatalogue } from '../engine/releases.js';
+import { ModelTurns } from './model-turns.js';
 import { Runs } from './runs.js';
-
-// The order of work is at stake here, so the model is a script: it captions when the test lets it.
-// The real model runs in test/server.
-class Model {
-  opened = 0;
-  batches: number[] = [];
-  loaded: string[] = [];
-  requests: unknown[] = [];
-  #gate: (() => Promise<void>) | null = null;
-  #exit: () => void = () => undefined;
-
-  /** Every batch from now on waits for one call of the returned function. */
-  hold(): () => void {
-    const waiting: (() => void)[] = [];
-    let passes = 0;
-    this.#gate = () =>
-      passes > 0 ? (passes--, Promise.resolve()) : new Promise(resolve => waiting.push(resolve));
-    return () => {
-      const next = waiting.shift();
-      if (next) next();
-      else passes++;
-    };
-  }
-
-  failNext: Error | null = null;
-  crash(): void {
-    this.#exit();
-  }
-
-  readonly loadPixels: LoadPixels = async path => {
-    this.loaded.push(path);
-    if (path.includes('broken')) throw new DermcapError('image-unreadable', 'It is cut short.');
-    return new Float32Array(3);
-  };
-
-  readonly open = async (options: CaptionerOptions): Promise<OpenCaptioner> => {
-    this.opened++;
-    options.onProgress?.('Reading the checkpoints');
-    const [release] = options.releases;
-    const stages = release!.stages!;
-    if (release!.dir.includes('bad')) throw new DermcapError('keys-mismatch', 'Keys are missing.');
-    return {
-      releases: [{ name: 'scripted', mode: 'faithful' }],
-      stages: stages.map(id => ({
-        id,
-        label: id,
-        file: `${id}.pt`,
-        sha256: `sha-${id}`,
-        prompt: id,
-        release: 0,
-        tower: 0,
-      })),
-      towers: [{ name: 'tower', sha256: 'sha-clip', input: 0 }],
-      provider: { name: 'cpu', reason: 'scripted' },
-      precision: 'exact',
-      inputs: [{ size: 1, mean: [0, 0, 0], std: [1, 1, 1] }],
-      features: () => Promise.reject(new Error('not asked for')),
-      embed: () => Promise.reject(new Error('not asked for')),
-      score: () => Promise.reject(new Error('not asked for')),
-      caption: async (pixels, request) => {
-        this.batches.push(pixels.length);
-        this.requests.push(request);
-        await this.#gate?.();
-        const failure = this.failNext;
-        this.failNext = null;
-        if (failure) throw failure;
-        return pixels.map(() =>
-          stages.map(stage => ({
-            stage,
-            caption: `by ${stage}`,
-            tokens: [1],
-            score: -1,
-            prompt: stage,
-          })),
-        );
-      },
-      close: async () => undefined,
-      end: async () => undefined,
-      exited: new Promise(resolve => {
-        this.#exit = resolve;
-      }),
-    };
-  };
-}
+import { ScriptedModel } from './testing.js';
 
 let root: string;
-let model: Model;
+let model: ScriptedModel;
 let engine: Engine;
 let runs: Runs;
 
@@ -106,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true }));
 
 beforeEach(async () => {
-  model = new Model();
+  model = new ScriptedModel();
   engine = new Engine(model);
   const releases = new ReleaseCatalogue({
     paths: [join(root, 'pair'), join(root, 'bad')],
@@ -119,7 +37,7 @@ beforeEach(async () => {
     }),
   });
   const log = { info: () => undefined, error: () => undefined };
-  runs = new Runs({ root, engine, releases, batchSize: 2, log });
+  runs = new Runs({ root, engine, turns: new ModelTurns(), releases, batchSize: 2, log });
 });
 afterEach(async () => {
   await Promise.all([runs.close(), engine.close()]);
@@ -229,6 +147,26 @@ describe('Runs', () => {
     expect(model.opened).toBe(2);
     expect(model.requests[0]).not.toHaveProperty('prompt');
     expect(model.requests[1]).toMatchObject({ prompt: 'Say.', decoding: { numBeams: 1, maxNewTokens: 60 } });
+  });
+
+  it('halves the batch when memory does not suffice, and says so', async () => {
+    const release = model.hold();
+    const { id } = await runs.start(request(['1.png', '2.png', '3.png', '4.png', '5.png']));
+    model.failNext = new Error('std::bad_alloc');
+    release();
+    await expect.poll(() => runs.get(id).detail).toMatch(/did not suffice: going on with 1 image at a time/);
+    for (let batch = 0; batch < 5; batch++) release();
+    expect(await until(id, ended)).toMatchObject({ state: 'done', captioned: 5 });
+    expect(model.batches).toEqual([2, 1, 1, 1, 1, 1]);
+  });
+
+  it('fails when not even one image fits into memory', async () => {
+    const { id } = await runs.start(request(['1.png']));
+    model.failNext = new Error('CUDA failure 2: out of memory');
+    expect(await until(id, ended)).toMatchObject({
+      state: 'failed',
+      detail: 'CUDA failure 2: out of memory',
+    });
   });
 
   it('fails a run whose worker stops, and the next run opens a new one', async () => {

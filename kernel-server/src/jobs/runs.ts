@@ -6,15 +6,18 @@ import { DermcapError } from '@dermcap/models/errors';
 import { completeDecoding, type CaptionList, type Run, type RunRequest } from '../contract/index.js';
 import { resolveInside, splitPath } from '../datasets/paths.js';
 import type { Engine, OpenCaptioner } from '../engine/engine.js';
-import { captionImages, describeError, type ImageSource } from '../engine/pipeline.js';
+import { captionImages, describeError, type CaptionJob, type ImageSource } from '../engine/pipeline.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
 import { EventLog, isFinal } from './event-log.js';
 import { LatestCaptions } from './latest-captions.js';
+import type { ModelTurns } from './model-turns.js';
 
 /** Finished runs that can still be looked at; older ones are forgotten with their events. */
 const KEPT_FINISHED_RUNS = 20;
 /** Images of all of these together: each keeps about 4 KB of results. The newest run is kept in any case. */
 const KEPT_FINISHED_IMAGES = 100_000;
+/** A person waits for a run of no more images than this; a larger one lets others go first. */
+const MAX_INTERACTIVE_IMAGES = 16;
 /** Runs that may wait; more is a client gone wild (CWE-770). */
 const MAX_WAITING_RUNS = 50;
 
@@ -28,6 +31,7 @@ export interface RunsOptions {
   /** The root with its own links resolved. */
   root: string;
   engine: Engine;
+  turns: ModelTurns;
   releases: ReleaseCatalogue;
   batchSize: number;
   log: RunLogger;
@@ -163,7 +167,11 @@ export class Runs {
         this.#working = null;
         return;
       }
-      await this.#perform(record);
+      const priority = record.run.total <= MAX_INTERACTIVE_IMAGES ? 'interactive' : 'bulk';
+      const turn = await this.#options.turns.take(() => priority, record.stop.signal);
+      // Cancelled while it waited: nothing is left to do.
+      if (!turn) continue;
+      await this.#perform(record).finally(() => turn.release());
     }
   }
 
@@ -205,13 +213,14 @@ export class Runs {
     const startMs = this.#now();
     engine.busy(`Captioning ${sources.length} images.`);
     this.#update(record, { state: 'running', detail: 'Captioning.' });
-    const job = {
+    const job: CaptionJob = {
       releaseName,
       prompt: request.prompt,
       decoding: completeDecoding(request.decoding),
       preprocess: request.preprocess,
       autoOrient: request.autoOrient,
       batchSize,
+      onSmallerBatch: size => this.#update(record, { detail: smallerBatch(size) }),
     };
     for await (const results of captionImages(captioner, engine.loadPixels, sources, job, stop.signal)) {
       let { captioned, failed } = record.run;
@@ -249,4 +258,9 @@ export class Runs {
       if (age >= KEPT_FINISHED_RUNS || (age > 0 && images > KEPT_FINISHED_IMAGES)) this.#runs.delete(run.id);
     }
   }
+}
+
+/** What a run says after a batch did not fit into memory. */
+export function smallerBatch(size: number): string {
+  return `Memory did not suffice: going on with ${size} ${size === 1 ? 'image' : 'images'} at a time.`;
 }

@@ -17,6 +17,7 @@ export class Studies {
   readonly #root: string;
   readonly #url: string | null;
   readonly #open = new Map<string, Promise<StudyFile>>();
+  readonly #closing: ((study: StudyFile) => Promise<void>)[] = [];
   #closed = false;
 
   /**
@@ -26,6 +27,11 @@ export class Studies {
   constructor(root: string, url: string | null) {
     this.#root = root;
     this.#url = url;
+  }
+
+  /** Has something done before a study's file is closed: what works with it must let go. */
+  onClose(letGo: (study: StudyFile) => Promise<void>): void {
+    this.#closing.push(letGo);
   }
 
   /** The studies of one folder, by name. */
@@ -129,10 +135,10 @@ export class Studies {
     const path = studyPath(id);
     const open = this.#open.get(path);
     this.#open.delete(path);
-    await open?.then(
-      study => study.close(),
-      () => undefined,
-    );
+    const study = await open?.catch(() => null);
+    if (!study) return;
+    for (const letGo of this.#closing) await letGo(study);
+    await study.close();
   }
 
   async closeAll(): Promise<void> {
