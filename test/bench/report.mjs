@@ -5,7 +5,7 @@
  * - `ratio`: reference ÷ ours, per step of decoding; for the cost of a pair, pair ÷ one stage
  * - `bound`: what the machine allows at best, in the same unit; `ofBound` = bound ÷ ours
  * - `peakRssMB`: our process's peak; `memory`: of both sides, in MB, `anonymous` apart from `mapped` pages of files
- * - `goal`: { least } or { most } for the ratio
+ * - `goal`: { least } or { most } for the ratio (of loading: for the seconds until it is ready)
  * - captions also: `steps`, `equalTokens`, `attention` of the reference
  * - `problem` instead of figures, in words
  */
@@ -82,13 +82,14 @@ function tables({ machine, reference, rows, load, quick }) {
     lines.push(
       '',
       table(
-        ['load', 'ready', 'first caption', 'peak MB', 'own + mapped', ''],
+        ['load', 'ready', 'goal', 'first caption', 'peak MB', 'own + mapped', ''],
         load.map(row =>
           row.problem
-            ? [row.name, '–', '–', '', '', row.problem]
+            ? [row.name, '–', goalText(row.goal, null, ' s'), '–', '', '', row.problem]
             : [
                 row.name,
                 seconds(row.seconds),
+                goalText(row.goal, row.seconds, ' s'),
                 seconds(row.firstCaptionSeconds),
                 number(row.memory?.resident),
                 ownAndMapped(row.memory),
@@ -127,10 +128,10 @@ function notes({ steps, equalTokens, attention, note }) {
   return notes.join(', ');
 }
 
-function goalText(goal, ratio) {
+function goalText(goal, figure, unit = '×') {
   if (!goal) return '';
-  const isMet = ratio == null ? null : goal.least === undefined ? ratio <= goal.most : ratio >= goal.least;
-  const text = goal.least === undefined ? `≤ ${goal.most}×` : `≥ ${goal.least}×`;
+  const isMet = figure == null ? null : goal.least === undefined ? figure <= goal.most : figure >= goal.least;
+  const text = goal.least === undefined ? `≤ ${goal.most}${unit}` : `≥ ${goal.least}${unit}`;
   return isMet === null ? text : `${text} ${isMet ? '✓' : '✗'}`;
 }
 

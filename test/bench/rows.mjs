@@ -58,5 +58,13 @@ export const ROWS = [
   { name: 'explanation', kind: 'script', script: 'explain.mjs', goal: null },
 ];
 
-/** Loading up to the first caption, in a process and a cache of its own each. */
-export const LOADS = ['exact', 'fast'];
+/**
+ * Loading up to the first caption of a pair, in a process and a cache of its own each: first with an empty cache, then
+ * with what that left. `goal` is for the seconds until the captioner is ready.
+ */
+export const LOADS = [
+  { precision: 'exact', cache: 'empty', goal: null },
+  { precision: 'exact', cache: 'filled', goal: { most: 5 } },
+  { precision: 'fast', cache: 'empty', goal: { most: 20 } },
+  { precision: 'fast', cache: 'filled', goal: { most: 3 } },
+];

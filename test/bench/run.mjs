@@ -144,30 +144,25 @@ async function runScript({ name, script: file, goal }) {
   }
 }
 
-/** Loading up to the first caption of a pair: each in a process of its own, first with an empty cache, then with what that left. */
 async function measureLoads() {
   const loads = [];
-  for (const precision of LOADS) {
-    const own = await mkdtemp(join(cacheDir, 'load-'));
-    for (const cache of ['empty', 'filled']) {
-      const name = `pair, ${precision}, ${cache} cache`;
-      say(`Loading: ${name}`);
-      const ours = openOurs();
-      try {
-        const request = { release: options.pair, threads, cacheDir: own, images: IMAGES.slice(0, 1) };
-        const opened = await ours.ask({ do: 'open', stages: ['a', 'b'], precision, ...request });
-        const first = await ours.ask({ do: 'caption', images: 1, beams: 4 });
-        loads.push({
-          name,
-          seconds: opened.seconds,
-          firstCaptionSeconds: first.seconds,
-          memory: opened.memory,
-        });
-      } catch (error) {
-        loads.push({ name, problem: error.message });
-      } finally {
-        await ours.end();
-      }
+  const folders = {};
+  for (const { precision, cache, goal } of LOADS) {
+    folders[precision] ??= await mkdtemp(join(cacheDir, 'load-'));
+    const name = `pair, ${precision}, ${cache} cache`;
+    say(`Loading: ${name}`);
+    const ours = openOurs();
+    try {
+      const request = { release: options.pair, threads, images: IMAGES.slice(0, 1), precision };
+      const where = { stages: ['a', 'b'], cacheDir: folders[precision] };
+      const opened = await ours.ask({ do: 'open', ...request, ...where });
+      const first = await ours.ask({ do: 'caption', images: 1, beams: 4 });
+      const { seconds, memory } = opened;
+      loads.push({ name, goal, seconds, firstCaptionSeconds: first.seconds, memory });
+    } catch (error) {
+      loads.push({ name, goal, problem: error.message });
+    } finally {
+      await ours.end();
     }
   }
   return loads;
