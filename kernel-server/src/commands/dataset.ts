@@ -14,7 +14,7 @@ interface InspectFlags {
 
 /** Values of a category that are shown; JSON has them all. */
 const SHOWN_VALUES = 12;
-const SHOWN_EXAMPLES = 3;
+const SHOWN_EXAMPLES = 5;
 
 export function defineDataset(program: Command, finish: (code: number) => void): void {
   program
@@ -71,7 +71,7 @@ const KINDS: Record<DatasetReport['kind'], string> = {
 
 function readable(report: DatasetReport, content: boolean): string {
   const { kind, preset, root, files, others, notes, why, mapping, columns, findings } = report;
-  const lines = [`${KINDS[kind]}${preset === null ? '' : `, known as ${preset}`}  (${root})`, ''];
+  const lines = [`${KINDS[kind]}${preset === null ? '' : `, known as ${preset}`}  (${root})`];
   lines.push(...list('read', files), ...list('not read', others), ...notes.map(note => `  ${note}`));
   lines.push('', 'Columns', ...why.map(sentence => `  ${sentence}`));
   const mapped: [string, string | string[] | null][] = Object.entries(mapping);

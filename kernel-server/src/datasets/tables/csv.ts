@@ -8,6 +8,7 @@ const DELIMITERS = [',', '\t', ';', '|'];
 /** A row longer than this is a quote that was never closed (CWE-770). */
 const MAX_ROW_CHARACTERS = 4_000_000;
 const HEAD_CHARACTERS = 65_536;
+const SAMPLE_ROWS = 20;
 const IMAGE_NAME = /\.(?:jpe?g|png|tiff?|webp|bmp|dcm)$/i;
 
 /** What csv-parse yields under `info: true`. */
@@ -26,11 +27,16 @@ export async function openCsv(path: string, file: string, signal?: AbortSignal):
   const head = await readHead(path, encoding, HEAD_CHARACTERS);
   if (head.includes('\0')) throw damaged(file, '', 'it is not text');
   const delimiter = guessDelimiter(head, /\.tsv(?:\.gz)?$/i.test(path));
-  const header = await firstRecord(path, file, encoding, delimiter);
-  if (header === null) throw damaged(file, '', 'it is empty');
+  const [header, ...rows] = await firstRecords(path, file, encoding, delimiter);
+  if (!header) throw damaged(file, '', 'it is empty');
   // A file without a header begins with an image.
   const headerless = header.some(cell => IMAGE_NAME.test(cell.trim()));
-  const columns = columnNames(file, headerless ? header.map(() => '') : header);
+  // R writes the names of rows without a name for their column.
+  const rowNames =
+    !headerless &&
+    rows.length > 1 &&
+    rows.every(row => row.length === header.length + 1 && !isEmpty(row.at(-1)));
+  const columns = columnNames(file, headerless ? header.map(() => '') : rowNames ? ['', ...header] : header);
   return {
     kind: 'csv',
     file,
@@ -80,16 +86,24 @@ async function* records(
   }
 }
 
-async function firstRecord(
+/** The first lines that are not empty, the header and up to {@link SAMPLE_ROWS} rows. */
+async function firstRecords(
   path: string,
   file: string,
   encoding: Encoding,
   delimiter: string,
-): Promise<string[] | null> {
-  for await (const { record } of records(path, file, encoding, delimiter)) {
-    if (record.some(cell => cell.trim() !== '')) return record;
+): Promise<string[][]> {
+  const found: string[][] = [];
+  try {
+    for await (const { record } of records(path, file, encoding, delimiter)) {
+      if (record.some(cell => cell.trim() !== '')) found.push(record);
+      if (found.length > SAMPLE_ROWS) break;
+    }
+  } catch (error) {
+    // Damage further down is told when the rows are read.
+    if (found.length === 0) throw error;
   }
-  return null;
+  return found;
 }
 
 async function* entries(

@@ -260,6 +260,43 @@ describe('folders', () => {
     }
   });
 
+  it('reads ImageFolder’s metadata as JSON Lines, with several captions an image', async () => {
+    const folder = await folderOf(
+      {
+        'train/metadata.jsonl':
+          '{"file_name": "0001.png", "text": ["A mole.", "A brown mole."], "source": "own"}\n{"file_name": "0002.png", "text": []}\n',
+      },
+      ['train/0001.png', 'train/0002.png', 'test/0003.png'],
+    );
+    const dataset = await openDataset(folder);
+    expect(dataset.kind).toBe('image-folder');
+    const rows = await allRows(dataset);
+    expect(rows).toMatchObject([
+      {
+        path: 'train/0001.png',
+        split: 'train',
+        source: 'own',
+        references: [
+          { text: 'A mole.', column: 'text' },
+          { text: 'A brown mole.', column: 'text' },
+        ],
+      },
+      { path: 'train/0002.png', references: [] },
+    ]);
+  });
+
+  it('refuses archives and other files in words', async () => {
+    const folder = await folderOf({ 'x.tar.gz': 'x', 'x.docx': 'x' }, ['a.png']);
+    const code = async (name: string): Promise<unknown> =>
+      openDataset(join(folder, name)).catch((error: unknown) => (error as { code: string }).code);
+    expect(await Promise.all(['x.tar.gz', 'x.docx', 'a.png', 'nowhere.csv'].map(code))).toEqual([
+      'dataset-unsupported',
+      'dataset-unsupported',
+      'dataset-unsupported',
+      'no-such-file',
+    ]);
+  });
+
   it('takes class folders for labels and texts beside images for captions', async () => {
     const folder = await folderOf({ 'nevus/a.txt': 'A brown spot.\n', 'readme.txt': 'not a caption' }, [
       'nevus/a.png',
