@@ -62,7 +62,7 @@ export function explainGraph(model: ExplainedModel): Graph {
   const rows = g.squeeze(hidden, 0); // [N, C]
   g.output(rows, 'float', [null, sizes.width], 'hidden');
   const logits = linear(g, rows, gpt2.head); // [N, V]
-  const logProbabilities = g.sub(logits, g.reduce('LogSumExp', logits, 1, true));
+  const logProbabilities = g.logSoftmax(logits);
   const target = g.unsqueeze(inputs.targets, 1); // [N, 1]
   const own = g.gatherElements(logProbabilities, target, 1); // [N, 1]
   g.output(g.squeeze(own, 1), 'float', [null], 'logProbability');
@@ -86,7 +86,7 @@ export function likelihoodGraph(model: ExplainedModel): Graph {
   const images = g.size(inputs.embedding, 0);
   const targets = g.unsqueeze(inputs.targets, 0, 2); // [1, N, 1]
   const each = g.expand(targets, g.concat([images, g.ints([1, 1])], 0)); // [B, N, 1]
-  const own = g.sub(g.gatherElements(logits, each, 2), g.reduce('LogSumExp', logits, 2, true));
+  const own = g.gatherElements(g.logSoftmax(logits), each, 2);
   g.output(g.squeeze(own, 2), 'float', ['B', null], 'logProbability');
   return g;
 }
@@ -102,7 +102,7 @@ export function divergenceGraph(stages: readonly { head: Matrix; width: number }
   const [p, q] = stages.map(({ head, width }, i) => {
     const hidden = g.input(`hidden_${i}`, 'float', ['N', width]);
     const logits = linear(g, hidden, head);
-    return g.sub(logits, g.reduce('LogSumExp', logits, 1, true)); // [N, V]
+    return g.logSoftmax(logits); // [N, V]
   }) as [Value, Value];
   const kl = (from: Value, to: Value) => g.reduce('Sum', g.mul(g.op('Exp', [from]), g.sub(from, to)), 1);
   // log of the mean of both, without leaving the logarithm: max + log(1 + e^−|p − q|) − log 2

@@ -13,7 +13,7 @@ export function scoreGraph(model: ExplainedModel): Graph {
   const inputs = declareInputs(g, model);
   const hidden = g.squeeze(forward(g, model, inputs), 0); // [N, C]
   const logits = linear(g, hidden, model.gpt2.head); // [N, V]
-  const logProbabilities = g.op('LogSoftmax', [logits], { axis: { i: 1 } });
+  const logProbabilities = g.logSoftmax(logits);
   const own = g.gatherElements(logProbabilities, g.unsqueeze(inputs.targets, 1), 1); // [N, 1]
   g.output(g.squeeze(own, 1), 'float', [null], 'logProbability');
   g.output(g.op('ArgMax', [logits], { axis: { i: 1 }, keepdims: { i: 0 } }), 'int64', [null], 'likeliest');
