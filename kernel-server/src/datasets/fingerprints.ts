@@ -40,6 +40,8 @@ function startPool(threads = Math.min(8, availableParallelism())): Piscina {
     niceIncrement: NICENESS,
     concurrentTasksPerWorker: TASKS_PER_THREAD,
     idleTimeout: 1000,
+    // Batches are short-lived: a small nursery is collected more often and keeps a thread small.
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
   });
 }
 

@@ -3,7 +3,7 @@
  * another machine, or by the bare name, with or without its ending. The folder is read once. What leads out of
  * the root is never looked at.
  */
-import { open, stat } from 'node:fs/promises';
+import { lstat, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DermcapError } from '@dermcap/models/errors';
 import { ImageFolders, isImageName } from './listing.js';
@@ -12,25 +12,25 @@ import type { RowState } from './source.js';
 
 export type Found = { path: string } | { state: RowState; reason: string };
 
+type Place = 'inside' | 'outside' | 'nowhere';
+
 const EXTENSION = /\.[a-z0-9]{2,5}$/i;
 
 export class ImageIndex {
   readonly #root: string;
   readonly #names: readonly string[];
   readonly #paths: Set<string>;
-  /** Positions in `#names` by lower-case file name, with and without its ending. */
-  readonly #byName = new Map<string, number | number[]>();
+  /** Positions in `#names` by lower-case file name without its ending. */
+  readonly #byStem = new Map<string, number | number[]>();
   readonly #same = new Map<string, Promise<boolean>>();
+  readonly #folders = new Map<string, Promise<Place>>();
 
   private constructor(root: string, names: readonly string[]) {
     this.#root = root;
     this.#names = names;
     this.#paths = new Set(names);
     for (const [position, path] of names.entries()) {
-      const name = fileName(path).toLowerCase();
-      this.#add(name, position);
-      const stem = name.replace(EXTENSION, '');
-      if (stem !== name) this.#add(`${stem}/`, position);
+      this.#add(stemOf(fileName(path).toLowerCase()), position);
     }
   }
 
@@ -79,24 +79,26 @@ export class ImageIndex {
   }
 
   #add(key: string, position: number): void {
-    const known = this.#byName.get(key);
-    if (known === undefined) this.#byName.set(key, position);
-    else if (typeof known === 'number') this.#byName.set(key, [known, position]);
+    const known = this.#byStem.get(key);
+    if (known === undefined) this.#byStem.set(key, position);
+    else if (typeof known === 'number') this.#byStem.set(key, [known, position]);
     else known.push(position);
   }
 
+  /** Images of that file name; else of that name and any ending; else saved in another format than it says. */
   #candidates(path: string): string[] {
     const name = fileName(path).toLowerCase();
-    const exact = this.#byName.get(name);
-    const found = exact ?? this.#byName.get(`${name}/`) ?? this.#otherEnding(name);
-    if (found === undefined) return [];
-    return (typeof found === 'number' ? [found] : found).map(position => this.#names[position]!);
+    const sameStem = this.#at(stemOf(name));
+    const exact = sameStem.filter(found => fileName(found).toLowerCase() === name);
+    if (exact.length > 0) return exact;
+    const anyEnding = this.#at(name);
+    return anyEnding.length > 0 ? anyEnding : sameStem;
   }
 
-  /** An image that was saved in another format than the manifest says. */
-  #otherEnding(name: string): number | number[] | undefined {
-    const stem = name.replace(EXTENSION, '');
-    return stem === name ? undefined : this.#byName.get(`${stem}/`);
+  #at(stem: string): string[] {
+    const found = this.#byStem.get(stem);
+    if (found === undefined) return [];
+    return (typeof found === 'number' ? [found] : found).map(position => this.#names[position]!);
   }
 
   /** Places below the root that a name may mean, the likeliest first; null for one outside. */
@@ -119,24 +121,30 @@ export class ImageIndex {
   }
 
   async #missing(given: string, inside: { paths: string[]; foreign: boolean }): Promise<Found> {
-    if (!inside.foreign) {
-      try {
-        await resolveInside(this.#root, inside.paths[0]!);
-        return {
-          state: 'missing',
-          reason: `names “${shorten(given)}”, which is not a file of an image format`,
-        };
-      } catch (error) {
-        // A link that leads out is not listed: it says so rather than that nothing is there.
-        if (error instanceof DermcapError && error.code === 'path-outside-root') {
-          return {
-            state: 'outside-root',
-            reason: `names “${shorten(given)}”, which leads out of the dataset’s folder`,
-          };
-        }
-      }
+    const shown = shorten(given);
+    const place = inside.foreign ? 'nowhere' : await this.#place(inside.paths[0]!);
+    if (place === 'inside') {
+      return { state: 'missing', reason: `names “${shown}”, which is not a file of an image format` };
     }
-    return { state: 'missing', reason: `names “${shorten(given)}”, which is not in the dataset’s folder` };
+    // A link that leads out is not listed: it says so rather than that nothing is there.
+    return place === 'outside'
+      ? { state: 'outside-root', reason: `names “${shown}”, which leads out of the dataset’s folder` }
+      : { state: 'missing', reason: `names “${shown}”, which is not in the dataset’s folder` };
+  }
+
+  /** Where a path leads that is no listed image. Folders are asked for once, as whole ones may be missing. */
+  async #place(path: string): Promise<Place> {
+    const folder = path.slice(0, Math.max(0, path.lastIndexOf('/')));
+    let asked = this.#folders.get(folder);
+    if (!asked) {
+      asked = placeOf(this.#root, folder);
+      this.#folders.set(folder, asked);
+    }
+    const place = await asked;
+    // Only within a folder that lies inside is the disk asked for the file itself.
+    if (place !== 'inside' || !(await exists(join(this.#root, path))))
+      return place === 'inside' ? 'nowhere' : place;
+    return placeOf(this.#root, path);
   }
 
   /** Copies of one image under one name, as some archives are packed twice, are not ambiguous. */
@@ -164,6 +172,25 @@ export class ImageIndex {
   }
 }
 
+async function placeOf(root: string, path: string): Promise<Place> {
+  try {
+    await resolveInside(root, path);
+    return 'inside';
+  } catch (error) {
+    if (!(error instanceof DermcapError)) throw error;
+    return error.code === 'path-outside-root' ? 'outside' : 'nowhere';
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Folds `.` and `..`, drops doubled separators; null when it leads out or cannot be a path. */
 function clean(path: string): string | null {
   const parts: string[] = [];
@@ -173,6 +200,10 @@ function clean(path: string): string | null {
     else if (parts.pop() === undefined) return null;
   }
   return parts.length === 0 || path.includes('\0') ? null : parts.join('/');
+}
+
+function stemOf(name: string): string {
+  return name.replace(EXTENSION, '');
 }
 
 function fileName(path: string): string {
