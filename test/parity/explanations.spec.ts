@@ -229,6 +229,39 @@ describe('several releases', () => {
   });
 });
 
+describe('refuses', () => {
+  const text = 'a red plaque';
+  const occlusion = { method: 'occlusion', stage: 0, text } as const;
+  type Ask = (explainer: Explainer, pixels: Float32Array) => Promise<unknown>;
+  it.each<[what: string, code: string, message: RegExp, ask: Ask]>([
+    ['an empty text', 'text-empty', /no token/, (e, p) => e.explain(p, { text: '' })],
+    ['a text too long', 'text-too-long', /exceed/, (e, p) => e.explain(p, { text: text.repeat(50) })],
+    ['unknown tokens', 'tokenizer-mismatch', /token 9999/, (e, p) => e.explain(p, { text: [1, 9999] })],
+    ['unknown stages', 'stage-missing', /no stage 5/, (e, p) => e.explain(p, { text, stages: [5] })],
+    ['unknown towers', 'tower-missing', /no vision tower 1/, (e, p) => e.visionRollout(p, 1)],
+    ['another size', 'pixels-missing', /3 × 160 × 160/, e => e.visionRollout(new Float32Array(3))],
+    [
+      'tokens behind the text',
+      'token-missing',
+      /no token 99/,
+      (e, p) => e.saliency(p, { ...occlusion, target: { tokens: [99] } }),
+    ],
+    [
+      'a window larger than the image',
+      'saliency-options',
+      /window is 11 patches/,
+      (e, p) => e.saliency(p, { ...occlusion, window: 11 }),
+    ],
+  ])('%s', async (_what, code, message, ask) => {
+    const explainer = await open('shared-pair');
+    const pixels = await pixelsOf(explainer, 'square.png');
+    await expect(ask(explainer, pixels)).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
 describe('in a worker thread', () => {
   it('answers as here, tells how far it is, and stops when told to', async () => {
     const golden = goldens.saliency.find(({ id }) => id === 'patches')!;
