@@ -62,6 +62,32 @@ describe('datasets', () => {
     expect(dataset.others).toEqual(['notes.csv']);
   });
 
+  it('read what the model says in conversations, and records under the names of images', async () => {
+    const conversation = [
+      { from: 'human', value: '<image>\nDescribe the lesion.' },
+      { from: 'gpt', value: 'A brown macule.' },
+    ];
+    const files = {
+      'llava.json': JSON.stringify([{ id: '1', image: 'a.png', conversations: conversation }]),
+      'named.json': JSON.stringify({ 'a.png': { caption: 'A mole.', dx: 'nevus' } }),
+      'plain.json': JSON.stringify({ 'a.png': 'A scar.' }),
+    };
+    const folder = await folderOf(files, ['images/a.png']);
+    const texts = async (name: string): Promise<unknown> => {
+      const [row] = await allRows(await openDataset(join(folder, name)));
+      return [row!.path, row!.references.map(reference => reference.text)];
+    };
+    expect(await texts('llava.json')).toEqual(['images/a.png', ['A brown macule.']]);
+    expect(await texts('named.json')).toEqual(['images/a.png', ['A mole.']]);
+    expect(await texts('plain.json')).toEqual(['images/a.png', ['A scar.']]);
+  });
+
+  it('are recognised by their manifest too where no image is there yet', async () => {
+    const folder = await folderOf({ 'list.csv': 'img,caption\nL1,A mole on the back of the hand.\n' });
+    const rows = await allRows(await openDataset(folder));
+    expect(rows.map(row => row.problem?.state)).toEqual(['missing']);
+  });
+
   it('stop when they are told to', async () => {
     const folder = await folderOf({ 'data.csv': `image\n${'a.png\n'.repeat(50_000)}` }, ['a.png']);
     const dataset = await openDataset(folder);

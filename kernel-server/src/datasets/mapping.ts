@@ -11,7 +11,7 @@ const URL = /^https?:\/\//i;
 const IMAGE_COLUMNS =
   /^(?:image|images?_?path|img_?path|image_?file(?:_?(?:name|path))?|file_?name|file_?path|img|imgs?|image_?name|img_?name|image_?id|img_?id|isic_id|photo(?:_?(?:id|path|name|file))?|picture|file|path|filename|filepath|jpe?g|png|webp|relative_?path|media|image_?url|url|name|id|md5hash)$/;
 const CAPTION_COLUMNS =
-  /^(?:captions?|text|txt|description|desc|report|findings?|impression|sentences?|raw|references?|annotation|prompt|alt_?text|captions?_.*|.*_captions?|.*_description|truncated_caption)$/;
+  /^(?:captions?|text|txt|description|desc|report|findings?|impression|sentences?|raw|references?|annotation|conversations?|messages|alt_?text|captions?_.*|.*_captions?|.*_description|truncated_caption)$/;
 const LABEL_COLUMNS =
   /^(?:labels?|class(?:_?(?:name|label))?|cls|dx|diagnos(?:is|tic|es)|disease|condition|category|target|pathology|label_?name|disease_?label|ground_?truth)$/;
 const SPLIT_COLUMNS = /^(?:split|subset|partition|set|fold|phase|data_?split|__split__)$/;

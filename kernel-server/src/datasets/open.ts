@@ -92,9 +92,18 @@ async function openJson(real: string, file: string): Promise<Table> {
   const document = await readJson(real, file);
   if (isCoco(document)) return cocoTable(document, file);
   if (Array.isArray(document)) return jsonTable(document, file);
-  // Some put the list under a name of its own.
-  const lists = Object.values((document ?? {}) as Record<string, unknown>).filter(Array.isArray);
-  if (lists.length === 1) return jsonTable(lists[0]!, file);
+  // Some put the list under a name of its own, or have a record or a caption for each image’s name.
+  const fields = Object.entries((document ?? {}) as Record<string, unknown>);
+  const lists = fields.filter(([, value]) => Array.isArray(value));
+  if (lists.length === 1) return jsonTable(lists[0]![1] as unknown[], file);
+  if (fields.length > 0 && fields.every(([name, value]) => isImageName(name) && value !== null)) {
+    return jsonTable(
+      fields.map(([image, value]) =>
+        typeof value === 'object' && !Array.isArray(value) ? { image, ...value } : { image, caption: value },
+      ),
+      file,
+    );
+  }
   throw unsupported(
     file,
     'is JSON, but neither COCO captions nor a list of records',
@@ -216,10 +225,12 @@ async function choose(
   tables: readonly Table[],
   index: () => Promise<ImageIndex>,
 ): Promise<Table[]> {
+  // Beside images a doubtful table is passed over; without any it is all there is.
+  const least = tables.length > 0 && (await index()).size === 0 ? 0.1 : 0.4;
   let best: { table: Table; score: number } | null = null;
   for (const table of tables) {
     const score = await rank(root, table, index);
-    if (score > (best?.score ?? 0.4)) best = { table, score };
+    if (score > (best?.score ?? least)) best = { table, score };
   }
   if (best === null) return [];
   const { kind, columns } = best.table;

@@ -91,10 +91,18 @@ function references(column: string, cell: Scalar | undefined): Reference[] {
   return texts.flatMap(one => (one === null || one.trim() === '' ? [] : [{ text: one.trim(), column }]));
 }
 
-/** An item of a list of captions: text, or a record with the text in it, as COCO and Flickr releases have it. */
+/**
+ * An item of a list of captions: text, or a record with the text in it, as COCO and Flickr releases have it; of a
+ * conversation (LLaVA, chat messages) what the model says.
+ */
 function captionText(item: unknown): string | null {
   if (typeof item === 'string') return item;
   if (!(item instanceof Map)) return null;
+  const speaker: unknown = item.get('from') ?? item.get('role');
+  if (speaker !== undefined) {
+    const said: unknown = item.get('value') ?? item.get('content');
+    return (speaker === 'gpt' || speaker === 'assistant') && typeof said === 'string' ? said : null;
+  }
   const text: unknown = item.get('caption') ?? item.get('raw') ?? item.get('text');
   return typeof text === 'string' ? text : null;
 }

@@ -88,6 +88,12 @@ describe('CSV', () => {
     expect(await entriesOf(table)).toHaveLength(2);
   });
 
+  it('believes a spreadsheet that names its delimiter above the header', async () => {
+    expect(await read('sep=;\r\nimage;note\r\na.png;x, y, z\r\n')).toEqual([
+      { image: 'a.png', note: 'x, y, z' },
+    ]);
+  });
+
   it('reads row names that R writes without a column name', async () => {
     expect(await read('"image" "dx"\n"1" "a.png" "nevus"\n"2" "b.png" "bcc"\n'.replaceAll(' ', ','))).toEqual(
       [

@@ -9,6 +9,8 @@ const DELIMITERS = [',', '\t', ';', '|'];
 const MAX_ROW_CHARACTERS = 4_000_000;
 const HEAD_CHARACTERS = 65_536;
 const SAMPLE_ROWS = 20;
+/** What spreadsheets write above the header to say which delimiter follows. */
+const SEPARATOR_LINE = /^sep=(.)\r?\n/i;
 const IMAGE_NAME = /\.(?:jpe?g|png|tiff?|webp|bmp|dcm)$/i;
 
 /** What csv-parse yields under `info: true`. */
@@ -26,7 +28,7 @@ export async function openCsv(path: string, file: string, signal?: AbortSignal):
   const encoding = await sniffEncoding(path, signal);
   const head = await readHead(path, encoding, HEAD_CHARACTERS);
   if (head.includes('\0')) throw damaged(file, '', 'it is not text');
-  const delimiter = guessDelimiter(head, /\.tsv(?:\.gz)?$/i.test(path));
+  const delimiter = SEPARATOR_LINE.exec(head)?.[1] ?? guessDelimiter(head, /\.tsv(?:\.gz)?$/i.test(path));
   const [header, ...rows] = await firstRecords(path, file, encoding, delimiter);
   if (!header) throw damaged(file, '', 'it is empty');
   // A file without a header begins with an image.
@@ -76,7 +78,13 @@ async function* records(
   // The parser rejects below with what went wrong in the text.
   text.on('error', error => parser.destroy(error));
   try {
-    for await (const parsed of text.pipe(parser)) yield parsed as Parsed;
+    let first = true;
+    for await (const parsed of text.pipe(parser)) {
+      const { record } = parsed as Parsed;
+      const separatorLine = first && SEPARATOR_LINE.test(`${record.join(delimiter)}\n`);
+      first = false;
+      if (!separatorLine) yield parsed as Parsed;
+    }
   } catch (error) {
     if (error instanceof CsvError) throw damaged(file, where(error), reason(error), error);
     throw error;
