@@ -7,16 +7,15 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_DECODING, loadPixels, openCaptioner } from '@dermcap/models';
+import { loadPixels, openCaptioner } from '@dermcap/models';
 import type { Captioner, InputSpec, PreprocessMode } from '@dermcap/models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compareCaptions, newTally } from './compare.js';
 import { imagePath, readGoldens, releasePath, towerPath } from './goldens.js';
 
 const TOLERANCE = 1e-4;
-/** Sums of sixty log-probabilities reach -100 and more, where an fp32 addition rounds by 4e-6. */
-const RELATIVE_TOLERANCE = 1e-6;
 const goldens = readGoldens();
-const tally = { captions: 0, identical: 0, embeddings: 0, farthest: 0, score: 0 };
+const tally = { ...newTally(), embeddings: 0, farthest: 0 };
 let cacheDir: string;
 
 beforeAll(async () => {
@@ -57,7 +56,7 @@ describe.each(Object.entries(goldens.releases))('release %s', (name, { why, towe
   });
 
   it.each(whole)('$id', async golden => {
-    await compare(captioner, golden);
+    await compareCaptions(captioner, golden, tally);
   });
 
   it.each(parts)('$id', async golden => {
@@ -68,42 +67,11 @@ describe.each(Object.entries(goldens.releases))('release %s', (name, { why, towe
       cacheDir,
     });
     try {
-      await compare(alone, golden);
+      await compareCaptions(alone, golden, tally);
     } finally {
       await alone.close();
     }
   });
-
-  async function compare(opened: Captioner, golden: (typeof cases)[number]): Promise<void> {
-    const pixels = await Promise.all(
-      golden.images.map(image =>
-        loadPixels(imagePath(image), 'train-centre', opened.inputs[0]!, { autoOrient: false }),
-      ),
-    );
-    tally.captions += golden.captions.flat().length;
-    const captions = await opened.caption(pixels, {
-      decoding: golden.decoding,
-      ...(golden.prompt === null ? {} : { prompt: golden.prompt }),
-    });
-    const expected = golden.captions.flat();
-    const actual = captions.flat();
-    tally.identical += actual.filter((c, i) => String(c.tokens) === String(expected[i]!.tokens)).length;
-    expect(captions.map(row => row.map(c => c.tokens))).toEqual(
-      golden.captions.map(row => row.map(c => c.tokens)),
-    );
-    expect(actual.map(c => c.caption)).toEqual(expected.map(c => c.caption));
-    expect(captions.map(row => row.map(c => c.stage))).toEqual(golden.images.map(() => golden.stages));
-    const lengthPenalty = golden.decoding.lengthPenalty ?? DEFAULT_DECODING.lengthPenalty;
-    actual.forEach(({ score, tokens }, i) => {
-      const reference = expected[i]!.score;
-      if (reference === null) return expect(score).toBeNull();
-      // A negative length penalty multiplies the sum of log-probabilities, and its rounding, by a power of the length.
-      const factor = Math.max(1, (tokens.length + 1) ** -lengthPenalty);
-      const difference = Math.abs(score! - reference) / factor;
-      tally.score = Math.max(tally.score, difference);
-      expect(difference).toBeLessThan(TOLERANCE + RELATIVE_TOLERANCE * Math.abs(reference / factor));
-    });
-  }
 });
 
 describe.each(Object.entries(goldens.towers))('tower %s', (name, modes) => {

@@ -20,7 +20,8 @@ export class KeyLedger {
   private readonly misshapen: string[] = [];
 
   private readonly file: string;
-  private readonly tensors: ReadonlyMap<string, TensorView>;
+  /** All of them, used or not. */
+  readonly tensors: ReadonlyMap<string, TensorView>;
 
   constructor(private readonly dict: StateDict) {
     this.file = dict.file;
@@ -29,11 +30,6 @@ export class KeyLedger {
 
   has(key: string): boolean {
     return this.tensors.has(key);
-  }
-
-  /** Every name, used or not. */
-  all(): Iterable<string> {
-    return this.tensors.keys();
   }
 
   startingWith(beginning: string): string[] {

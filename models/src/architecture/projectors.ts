@@ -6,6 +6,7 @@ import type { Linear, MapperBlock, ProjectorWeights } from '../graph/weights.js'
 import type { KeyLedger } from './keys.js';
 import { stored } from './source.js';
 import type { SourceLinear, SourcesOf } from './source.js';
+import type { StateDict } from './stateDict.js';
 import { countBlocks } from './vitArchitecture.js';
 
 export interface ProjectorArchitecture {
@@ -26,10 +27,10 @@ export interface ProjectorArchitecture {
 
 /** What tells each projector, by the end of a key. */
 const MARKS: readonly [string, ProjectorWeights['kind']][] = [
-  ['.alpha', 'prefix'],
-  ['.fc2.weight', 'prefix'],
   ['.prefix_const', 'clipcap-transformer'],
   ['.model.0.weight', 'clipcap-mlp'],
+  ['.alpha', 'prefix'],
+  ['.fc2.weight', 'prefix'],
 ];
 
 /**
@@ -41,7 +42,7 @@ export function projectorArchitecture(
   prefix: string,
   width: number,
 ): { architecture: ProjectorArchitecture; sources: SourcesOf<ProjectorWeights> } {
-  const { kind, name } = recognise(keys, prefix);
+  const { kind, name } = recogniseProjector(keys.tensors, prefix);
   const linear = (key: string, outputs: number, inputs: number): SourceLinear => ({
     weight: stored(keys.take(`${name}${key}.weight`, [outputs, inputs])),
     bias: stored(keys.take(`${name}${key}.bias`, [outputs])),
@@ -98,7 +99,7 @@ export function projectorArchitecture(
   }
   const [rows, embedding] = shapeOf('.linear.weight');
   const slots = shapeOf('.prefix_const')[0];
-  const layers = countBlocks(keys.all(), `${name}.transformer.layers`);
+  const layers = countBlocks(keys.tensors.keys(), `${name}.transformer.layers`);
   const mlp = shapeOf('.transformer.layers.0.mlp.fc1.weight')[0];
   return {
     architecture: of({ embedding, hidden: null, slots, layers }),
@@ -127,20 +128,22 @@ export function projectorArchitecture(
   }
 }
 
-/** Of a file without any projector: this family's, so that its keys are named as missing. */
-function recognise(keys: KeyLedger, prefix: string): { kind: ProjectorWeights['kind']; name: string } {
-  const others = [...keys.all()].filter(key => !key.startsWith(prefix));
+/**
+ * What the projector of a state dict is and is called. A file without any is taken for this family's, so that its keys
+ * are named as missing.
+ * @param prefix of the language model's keys
+ */
+export function recogniseProjector(
+  tensors: StateDict['tensors'],
+  prefix: string,
+): Pick<ProjectorArchitecture, 'kind' | 'name'> {
+  const others = [...tensors.keys()].filter(key => !key.startsWith(prefix));
   for (const [mark, kind] of MARKS) {
     const key = others.find(other => other.endsWith(mark));
     if (key !== undefined) return { kind, name: key.slice(0, -mark.length) };
   }
-  const lone = others.find(key => key.endsWith('.weight') && keys.peek(key)!.shape.length === 2);
+  const lone = others.find(key => key.endsWith('.weight') && tensors.get(key)!.shape.length === 2);
   if (lone !== undefined && others.length === 2)
     return { kind: 'clipcap-linear', name: lone.slice(0, -'.weight'.length) };
   return { kind: 'prefix', name: 'prefix' };
-}
-
-/** Whether the state dict is one of ClipCap's captioners, which are given no prompt. */
-export function isClipCap(keys: Iterable<string>): boolean {
-  return [...keys].some(key => /(^|\.)(prefix_const|model\.0\.weight|clip_project\.weight)$/.test(key));
 }

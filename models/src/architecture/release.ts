@@ -13,7 +13,7 @@ import type { CaptionerArchitecture, CaptionerSources } from './captioner.js';
 import { existingFile, isFile, readJsonObject, snapshotOf } from './files.js';
 import { withoutTraining } from './inferenceMin.js';
 import { readAdapterConfig, withAdapter } from './lora.js';
-import { isClipCap } from './projectors.js';
+import { recogniseProjector } from './projectors.js';
 import { listed, stateDict } from './stateDict.js';
 import type { Dict, StateDict } from './stateDict.js';
 import { towerLibrary } from './tower.js';
@@ -212,9 +212,10 @@ async function promptOf(
   file: string,
   { beside, tensors }: StateDict,
 ): Promise<string | null> {
-  // ClipCap's captioners were trained to begin behind the prefix.
-  if (isClipCap(tensors.keys())) return '';
   const config = trainingConfig(beside);
+  // ClipCap's captioners are trained to begin right behind the prefix.
+  const { kind } = recogniseProjector(tensors, languageModelPrefix(tensors.keys()));
+  if (kind !== 'prefix') return text(config['prompt']) ?? '';
   if (id === 'a') return text(config['prompt_A']);
   const trained = text(config['prompt_B']);
   if (id === 'b') return trained;
