@@ -4,8 +4,11 @@
 import { openRelease } from './architecture/release.js';
 import type { OpenStage, StageId, TrainingConfig } from './architecture/release.js';
 import type { CaptionerArchitecture } from './architecture/captioner.js';
+import { openTextTower } from './architecture/textTower.js';
+import type { TextTower } from './architecture/textTower.js';
 import { openVisionTower } from './architecture/tower.js';
 import type { VisionTower } from './architecture/tower.js';
+import { DermcapError } from './errors.js';
 import { defaultCacheDir } from './runtime/cache.js';
 import { fileSha256 } from './runtime/identity.js';
 import { compareStages } from './runtime/stageGroups.js';
@@ -41,6 +44,8 @@ export interface ReleaseInspection {
         'folder' | 'kind' | 'name' | 'sizes' | 'form' | 'layers' | 'mean' | 'std' | 'keys'
       > & {
         sha256: string;
+        /** The text tower beside it, for CLIP scores, or why there is none that can be used. */
+        text: Pick<TextTower, 'kind' | 'form' | 'layers' | 'maxTokens' | 'keys'> | { problem: string };
       })
     | null;
 }
@@ -92,5 +97,17 @@ async function inspectTower(clipDir: string, cacheDir: string): Promise<ReleaseI
   const { folder, kind, name, sizes, form, layers, mean, std, keys, weightsFile } =
     await openVisionTower(clipDir);
   const sha256 = await fileSha256(weightsFile, cacheDir);
-  return { folder, kind, name, sizes, form, layers, mean, std, keys, sha256 };
+  const text = await inspectText(clipDir);
+  return { folder, kind, name, sizes, form, layers, mean, std, keys, sha256, text };
+}
+
+/** Captions need no text tower: one that cannot be read is a finding, not a failure. */
+async function inspectText(clipDir: string): Promise<NonNullable<ReleaseInspection['clip']>['text']> {
+  try {
+    const { kind, form, layers, maxTokens, keys } = await openTextTower(clipDir);
+    return { kind, form, layers, maxTokens, keys };
+  } catch (error) {
+    if (!(error instanceof DermcapError)) throw error;
+    return { problem: error.message };
+  }
 }

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
+import { checkTower } from './architecture/match.js';
 import { endOfTextId, openRelease, tokenizerFile } from './architecture/release.js';
-import type { OpenRelease, OpenStage } from './architecture/release.js';
+import type { OpenRelease } from './architecture/release.js';
 import { openVisionTower } from './architecture/tower.js';
 import type { VisionTower } from './architecture/tower.js';
 import type { ReleaseRequest } from './captioner.js';
@@ -45,7 +46,7 @@ export async function openAll(requests: readonly ReleaseRequest[]): Promise<Open
       folders.push(folder);
     }
     for (const stage of release.stages) {
-      checkWidth(stage, towers[tower]!);
+      checkTower(stage, towers[tower]!);
       const { vocabulary } = stage.architecture.sizes;
       const endOfText = endOfTextId(vocabulary, release.endOfText, tokenizer.endOfText);
       members.push({ stage, tower, endOfText, release: index });
@@ -54,16 +55,6 @@ export async function openAll(requests: readonly ReleaseRequest[]): Promise<Open
     tokenizers.push(tokenizer);
   }
   return { releases, tokenizers, towers, members };
-}
-
-function checkWidth(stage: OpenStage, tower: VisionTower): void {
-  if (stage.architecture.embedding === tower.sizes.embedding) return;
-  throw new DermcapError(
-    'clip-mismatch',
-    `${stage.file} expects image embeddings of ${stage.architecture.embedding} values, but the vision tower ` +
-      `${tower.name} in ${tower.folder} gives ${tower.sizes.embedding}.`,
-    { hint: 'This release was trained with another vision tower.' },
-  );
 }
 
 async function releaseTokenizer(releaseDir: string): Promise<Tokenizer> {

@@ -88,6 +88,7 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
         ],
         ['mean, std', `${clip.mean.join(' ')}, ${clip.std.join(' ')}`],
         ['keys', keysSummary(clip.keys)],
+        ['text tower', textSummary(clip.text)],
       ]),
       ...ignoredKeys(clip.keys.ignored),
     );
@@ -118,6 +119,15 @@ function projectorSummary(
   const middle = hidden !== null ? ` → ${hidden}` : layers > 0 ? ` → ${layers} layers` : '';
   const takes = input === 'embedding' ? 'of unit length' : 'as the tower gives it';
   return `${embedding}${middle} → ${slots} prefix slots × ${width}  (${PROJECTORS[kind]}, \`${name}\`; embedding ${takes})`;
+}
+
+function textSummary(text: NonNullable<ReleaseInspection['clip']>['text']): string {
+  if ('problem' in text) return `none that can be used: ${text.problem}`;
+  const { kind, form, layers, maxTokens, keys } = text;
+  return (
+    `${kind === 'bert' ? 'BERT' : 'CLIP'}, ${layers} layers, ${form.heads} heads, ${form.activation}, ` +
+    `at most ${maxTokens} tokens; ${keys.used.length} keys used`
+  );
 }
 
 function loraSummary(lora: Architecture['lora']): string {

@@ -153,11 +153,114 @@ describe('the captioner', () => {
     expect(text).toContain('prefix.ln.weight is [7], expected [64]');
   });
 
+  it('knows the heads of every published GPT-2', () => {
+    const heads = (gpt2Name: string, width: number) =>
+      captionerArchitecture(open(captioner({ width, layers: 1 })), { gpt2Name }).architecture.sizes.heads;
+    expect(heads('distilgpt2', 768)).toBe(12);
+    expect(heads('gpt2-large', 1280)).toBe(20);
+    expect(heads('gpt2-xl', 1600)).toBe(25);
+  });
+
+  it('finds its language model under whatever name it was given', () => {
+    for (const name of ['gpt.', 'language_model.', 'decoder.', 'lm.model.']) {
+      const tensors = new Map([...captioner()].map(([key, value]) => [key.replace(/^gpt2\./, name), value]));
+      const { architecture } = captionerArchitecture(open(tensors));
+      expect(architecture).toMatchObject({ layers: 2, tiedHead: true });
+    }
+  });
+
   it('does not take half a LoRA layer for a plain one', () => {
     const tensors = captioner({ loraBlocks: 1 });
     tensors.delete('gpt2.transformer.h.1.mlp.c_fc.B.weight');
     expect(message(() => captionerArchitecture(open(tensors)))).toContain(
       'missing: gpt2.transformer.h.1.mlp.c_fc.B.weight',
+    );
+  });
+});
+
+describe('ClipCap’s mappers', () => {
+  const width = 64;
+  const withMapper = (tensors: [string, ...number[]][]) => {
+    const all = [...captioner({ width })].filter(([key]) => key.startsWith('gpt2.'));
+    const state = new Map(all.map(([key, value]) => [key.replace('gpt2.', 'gpt.'), value]));
+    for (const [key, ...shape] of tensors) state.set(key, view(key, ...shape));
+    return captionerArchitecture(open(state)).architecture;
+  };
+
+  it('are told apart by their keys, and take features as the tower gives them', () => {
+    const mlp = withMapper([
+      ['clip_project.model.0.weight', 320, 32],
+      ['clip_project.model.0.bias', 320],
+      ['clip_project.model.2.weight', 10 * width, 320],
+      ['clip_project.model.2.bias', 10 * width],
+    ]);
+    expect(mlp.projector).toMatchObject({
+      kind: 'clipcap-mlp',
+      name: 'clip_project',
+      input: 'features',
+      embedding: 32,
+      hidden: 320,
+      slots: 10,
+    });
+    const linear = withMapper([
+      ['clip_project.weight', 40 * width, 32],
+      ['clip_project.bias', 40 * width],
+    ]);
+    expect(linear.projector).toMatchObject({ kind: 'clipcap-linear', slots: 40, embedding: 32 });
+  });
+
+  it('name the missing key of half a transformer', () => {
+    expect(
+      message(() =>
+        withMapper([
+          ['clip_project.prefix_const', 40, width],
+          ['clip_project.linear.weight', 40 * width, 640],
+        ]),
+      ),
+    ).toContain('missing: clip_project.linear.bias');
+  });
+});
+
+describe('LoRA of PEFT', () => {
+  /** The same captioner with PEFT's names in its last block; `adapters` of them in each layer. */
+  const peft = (adapters: readonly string[]) =>
+    new Map(
+      [...captioner({ loraBlocks: 1, rank: 4 })].flatMap(([key, value]): [string, TensorView][] => {
+        const path = `base_model.model.${key}`;
+        const match = /^(.*)\.(base|A|B)\.(weight|bias)$/.exec(path);
+        if (!match) return [[path, value]];
+        const [, layer, part, kind] = match;
+        if (part === 'base') return [[`${layer}.base_layer.${kind}`, value]];
+        return adapters.map(name => [`${layer}.lora_${part}.${name}.${kind}`, value]);
+      }),
+    );
+  const settings = (extra: object) => ({
+    adapter: {
+      peft_type: 'LORA' as const,
+      lora_alpha: 8,
+      use_rslora: false,
+      use_dora: false as const,
+      ...extra,
+    },
+  });
+
+  it('has the scale of its settings: alpha / r, alpha / √r, or a module’s own alpha', () => {
+    const scales = (extra: object) =>
+      captionerArchitecture(open(peft(['default'])), settings(extra)).architecture.lora.map(l => l.scale);
+    expect(scales({})).toEqual([2, 2, 2, 2]);
+    expect(scales({ use_rslora: true })).toEqual([4, 4, 4, 4]);
+    expect(scales({ alpha_pattern: { 'mlp.c_proj': 4 } })).toEqual([2, 2, 2, 1]);
+  });
+
+  it('is refused without its settings, which hold its scale', () => {
+    expect(message(() => captionerArchitecture(open(peft(['default']))))).toContain(
+      'has LoRA of the PEFT library, whose scale it does not hold',
+    );
+  });
+
+  it('is refused when a layer has several', () => {
+    expect(message(() => captionerArchitecture(open(peft(['first', 'second'])), settings({})))).toContain(
+      'has several LoRA adapters: first, second',
     );
   });
 });

@@ -1,8 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeRelease, endOfTextId, readGpt2Config } from './release.js';
+import { describeRelease, endOfTextId, openRelease, readGpt2Config } from './release.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -66,5 +66,69 @@ describe('the token that ends a caption', () => {
     expect(endOfTextId(340, 50256, 0)).toBe(0);
     expect(endOfTextId(340, undefined, 7)).toBe(7);
     expect(endOfTextId(340, -1, 50256)).toBe(339);
+  });
+});
+
+const FIXTURES = join(import.meta.dirname, '../../../test/fixtures');
+
+describe('a release without the family’s file names', () => {
+  it('is its one checkpoint, by its folder or its path', async () => {
+    await put('coco_weights.pt', checkpoint());
+    for (const path of [folder, join(folder, 'coco_weights.pt')])
+      expect(await describeRelease(path)).toMatchObject({
+        folder,
+        stages: [{ id: 'final', file: 'coco_weights.pt' }],
+      });
+    expect((await describeRelease(join(folder, 'coco_weights.pt'))).name).toBe('coco_weights');
+  });
+
+  it('is unclear when there are several, until one is named', async () => {
+    for (const name of ['epoch_8.pt', 'epoch_9.pt']) await put(name, checkpoint());
+    await expect(describeRelease(folder)).rejects.toMatchObject({
+      code: 'release-unclear',
+      message: `${folder} holds several checkpoints: epoch_8.pt, epoch_9.pt.`,
+    });
+    expect((await describeRelease(join(folder, 'epoch_9.pt'))).stages).toMatchObject([
+      { file: 'epoch_9.pt' },
+    ]);
+  });
+
+  it('keeps the stage its file name tells', async () => {
+    await put('best_stageB.pt', checkpoint());
+    expect((await describeRelease(join(folder, 'best_stageB.pt'))).stages).toMatchObject([{ id: 'b' }]);
+  });
+});
+
+describe('the mode inference-min', () => {
+  const pair = join(FIXTURES, 'captions/releases/shared-pair');
+
+  it('takes what LoRA wraps from Stage A’s base, and the rest from the stage', async () => {
+    const [faithful, published] = [
+      await openRelease(pair),
+      await openRelease(pair, ['b'], { mode: 'inference-min' }),
+    ];
+    const [a, b] = faithful.stages.map(stage => stage.sources.gpt2.blocks.at(-1)!);
+    const block = published.stages[0]!.sources.gpt2.blocks.at(-1)!;
+    expect(published.mode).toBe('inference-min');
+    const wrapped = a!.attention.qkv.weight;
+    expect(wrapped.kind).toBe('lora');
+    if (wrapped.kind !== 'lora') return;
+    expect(block.attention.qkv).toEqual({
+      weight: { kind: 'stored', view: wrapped.base },
+      bias: a!.attention.qkv.bias,
+    });
+    expect(block.ln1).toEqual(b!.ln1);
+  });
+
+  it('is refused without a Stage A, and where Stage A has no LoRA', async () => {
+    await copyFile(join(pair, 'best_stageB.pt'), join(folder, 'best_stageB.pt'));
+    await copyFile(join(pair, 'config.json'), join(folder, 'config.json'));
+    await expect(openRelease(folder, ['b'], { mode: 'inference-min' })).rejects.toMatchObject({
+      code: 'inference-min-unavailable',
+    });
+    const strangers = join(FIXTURES, 'captions/releases/strangers');
+    await expect(openRelease(strangers, ['b'], { mode: 'inference-min' })).rejects.toThrow(
+      'best_stageA.pt does not hold the stock weights of block 0',
+    );
   });
 });
