@@ -4,6 +4,7 @@
 import { openRelease } from './architecture/release.js';
 import type { OpenStage, StageId, TrainingConfig } from './architecture/release.js';
 import type { CaptionerArchitecture } from './architecture/captioner.js';
+import { checkTower, towerDoubt } from './architecture/match.js';
 import { openTextTower } from './architecture/textTower.js';
 import type { TextTower } from './architecture/textTower.js';
 import { openVisionTower } from './architecture/tower.js';
@@ -44,6 +45,8 @@ export interface ReleaseInspection {
         'folder' | 'kind' | 'name' | 'sizes' | 'form' | 'layers' | 'mean' | 'std' | 'keys'
       > & {
         sha256: string;
+        /** Why it may be another tower than a stage was trained with. */
+        doubts: string[];
         /** The text tower beside it, for CLIP scores, or why there is none that can be used. */
         text: Pick<TextTower, 'kind' | 'form' | 'layers' | 'maxTokens' | 'keys'> | { problem: string };
       })
@@ -71,7 +74,7 @@ export async function inspectRelease(
     folder: release.folder,
     stages,
     sharing,
-    clip: clipDir === null ? null : await inspectTower(clipDir, cacheDir),
+    clip: clipDir === null ? null : await inspectTower(clipDir, release.stages, cacheDir),
   };
 }
 
@@ -93,12 +96,22 @@ async function pairSharing(a: OpenStage, b: OpenStage, cacheDir: string): Promis
   };
 }
 
-async function inspectTower(clipDir: string, cacheDir: string): Promise<ReleaseInspection['clip']> {
-  const { folder, kind, name, sizes, form, layers, mean, std, keys, weightsFile } =
-    await openVisionTower(clipDir);
+async function inspectTower(
+  clipDir: string,
+  stages: readonly OpenStage[],
+  cacheDir: string,
+): Promise<ReleaseInspection['clip']> {
+  const tower = await openVisionTower(clipDir);
+  const doubts: string[] = [];
+  for (const stage of stages) {
+    checkTower(stage, tower);
+    const doubt = towerDoubt(stage, tower);
+    if (doubt !== null) doubts.push(doubt);
+  }
+  const { folder, kind, name, sizes, form, layers, mean, std, keys, weightsFile } = tower;
   const sha256 = await fileSha256(weightsFile, cacheDir);
   const text = await inspectText(clipDir);
-  return { folder, kind, name, sizes, form, layers, mean, std, keys, sha256, text };
+  return { folder, kind, name, sizes, form, layers, mean, std, keys, sha256, doubts, text };
 }
 
 /** Captions need no text tower: one that cannot be read is a finding, not a failure. */

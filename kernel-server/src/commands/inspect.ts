@@ -89,6 +89,7 @@ function readable({ name, folder, stages, sharing, clip }: ReleaseInspection): s
         ['mean, std', `${clip.mean.join(' ')}, ${clip.std.join(' ')}`],
         ['keys', keysSummary(clip.keys)],
         ['text tower', textSummary(clip.text)],
+        ...clip.doubts.map(doubt => ['doubt', doubt] as const),
       ]),
       ...ignoredKeys(clip.keys.ignored),
     );

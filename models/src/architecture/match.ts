@@ -3,6 +3,9 @@ import { DermcapError } from '../errors.js';
 import type { OpenStage } from './release.js';
 import type { TowerKind, VisionTower } from './tower.js';
 
+type Stage = Pick<OpenStage, 'file' | 'config' | 'architecture'>;
+type Tower = Pick<VisionTower, 'folder' | 'name' | 'kind' | 'sizes'>;
+
 /** The trainer's presets (`CLIP_PRESET`). All three give embeddings of 512: the width tells nothing. */
 const PRESETS: Record<string, { kind: TowerKind; patchSize: number }> = {
   biomedclip_pubmedbert: { kind: 'TimmModel', patchSize: 16 },
@@ -12,12 +15,9 @@ const PRESETS: Record<string, { kind: TowerKind; patchSize: number }> = {
 
 /**
  * @throws DermcapError `clip-mismatch` when the tower's embeddings have another width than the captioner takes, or when
- *   the captioner's configuration names another kind of tower
+ *   the checkpoint's `clip_arch`, written from the model itself, is another kind of tower
  */
-export function checkTower(
-  stage: Pick<OpenStage, 'file' | 'config' | 'architecture'>,
-  tower: Pick<VisionTower, 'folder' | 'name' | 'kind' | 'sizes'>,
-): void {
+export function checkTower(stage: Stage, tower: Tower): void {
   const wanted = stage.architecture.embedding;
   const mismatch = (expects: string, gives: string) =>
     new DermcapError(
@@ -27,19 +27,28 @@ export function checkTower(
     );
   if (wanted !== tower.sizes.embedding)
     throw mismatch(`image embeddings of ${wanted} values`, `gives ${tower.sizes.embedding}`);
+  const { clip_arch: arch, clip_repo: repo } = stage.config;
+  if (typeof arch === 'string' && isOther(arch, tower))
+    throw mismatch(typeof repo === 'string' ? `${repo} (${arch})` : `a ${arch}`, `is a ${tower.kind}`);
+}
 
-  const { clip_arch: arch, CLIP_PRESET: preset, clip_repo: repo } = stage.config;
-  const known = typeof preset === 'string' ? PRESETS[preset] : undefined;
-  // `clip_arch` is written from the model itself; the preset may be an old one of an edited configuration.
-  const kind = typeof arch === 'string' ? arch : known?.kind;
-  const named = typeof repo === 'string' ? repo : typeof preset === 'string' ? preset : kind;
-  // open_clip's own ViT and transformers' CLIPModel are one architecture in two layouts: weights are converted.
-  if (kind !== undefined && (kind === 'TimmModel') !== (tower.kind === 'TimmModel'))
-    throw mismatch(`the tower ${named} (${kind})`, `is a ${tower.kind}`);
-  // Patches tell the two published ones apart.
-  if (typeof arch !== 'string' && known && kind !== 'TimmModel' && known.patchSize !== tower.sizes.patchSize)
-    throw mismatch(
-      `the tower ${named} with patches of ${known.patchSize} pixels`,
-      `has patches of ${tower.sizes.patchSize}`,
-    );
+/**
+ * Why the tower may be another than the stage was trained with, in words; null where nothing speaks against it. Only a
+ * doubt: a preset may have stayed as it was in an edited configuration.
+ */
+export function towerDoubt({ file, config }: Stage, tower: Tower): string | null {
+  const preset = config['CLIP_PRESET'];
+  const known = typeof preset === 'string' && !('clip_arch' in config) ? PRESETS[preset] : undefined;
+  if (!known) return null;
+  const why = isOther(known.kind, tower)
+    ? `a ${known.kind}; this is a ${tower.kind}`
+    : known.kind !== 'TimmModel' && known.patchSize !== tower.sizes.patchSize
+      ? `whose patches have ${known.patchSize} pixels; this one’s have ${tower.sizes.patchSize}`
+      : null;
+  return why && `${file} names the preset ${String(preset)}, ${why}`;
+}
+
+/** open_clip's own ViT and transformers' CLIPModel are one architecture in two layouts: weights are converted. */
+function isOther(kind: string, tower: Tower): boolean {
+  return (kind === 'TimmModel') !== (tower.kind === 'TimmModel');
 }
