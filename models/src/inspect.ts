@@ -4,7 +4,7 @@
 import { openRelease } from './architecture/release.js';
 import type { OpenStage, StageId, TrainingConfig } from './architecture/release.js';
 import type { CaptionerArchitecture } from './architecture/captioner.js';
-import { checkTower, towerDoubt } from './architecture/match.js';
+import { towerDoubt, towerMismatch } from './architecture/match.js';
 import { openTextTower } from './architecture/textTower.js';
 import type { TextTower } from './architecture/textTower.js';
 import { openVisionTower } from './architecture/tower.js';
@@ -104,8 +104,7 @@ async function inspectTower(
   const tower = await openVisionTower(clipDir);
   const doubts: string[] = [];
   for (const stage of stages) {
-    checkTower(stage, tower);
-    const doubt = towerDoubt(stage, tower);
+    const doubt = towerMismatch(stage, tower) ?? towerDoubt(stage, tower);
     if (doubt !== null) doubts.push(doubt);
   }
   const { folder, kind, name, sizes, form, layers, mean, std, keys, weightsFile } = tower;

@@ -36,7 +36,7 @@ describe('a preset that names another tower', () => {
     const biomed = pair({ CLIP_PRESET: 'biomedclip_pubmedbert' }, 'CLIPModel');
     expect(() => checkTower(...biomed)).not.toThrow();
     expect(towerDoubt(...biomed)).toBe(
-      'best_stageB.pt names the preset biomedclip_pubmedbert, a TimmModel; this is a CLIPModel',
+      'best_stageB.pt names the preset biomedclip_pubmedbert, a TimmModel; this is a CLIPModel.',
     );
     expect(towerDoubt(...pair({ CLIP_PRESET: 'pubmed_clip_b32' }, 'VisionTransformer', 16))).toContain(
       'patches have 32 pixels',

@@ -13,23 +13,28 @@ const PRESETS: Record<string, { kind: TowerKind; patchSize: number }> = {
   pubmed_clip_b32: { kind: 'CLIPModel', patchSize: 32 },
 };
 
-/**
- * @throws DermcapError `clip-mismatch` when the tower's embeddings have another width than the captioner takes, or when
- *   the checkpoint's `clip_arch`, written from the model itself, is another kind of tower
- */
+/** @throws DermcapError `clip-mismatch` when {@link towerMismatch} finds something */
 export function checkTower(stage: Stage, tower: Tower): void {
-  const wanted = stage.architecture.embedding;
-  const mismatch = (expects: string, gives: string) =>
-    new DermcapError(
-      'clip-mismatch',
-      `${stage.file} expects ${expects}, but the vision tower ${tower.name} in ${tower.folder} ${gives}.`,
-      { hint: 'This release was trained with another vision tower.' },
-    );
+  const mismatch = towerMismatch(stage, tower);
+  if (mismatch !== null)
+    throw new DermcapError('clip-mismatch', mismatch, {
+      hint: 'This release was trained with another vision tower.',
+    });
+}
+
+/**
+ * Why a captioner and a tower cannot go together, in words: the tower's embeddings have another width, or the
+ * checkpoint's `clip_arch`, written from the model itself, is another kind of tower. Null where they can.
+ */
+export function towerMismatch({ file, config, architecture }: Stage, tower: Tower): string | null {
+  const sentence = (expects: string, gives: string) =>
+    `${file} expects ${expects}, but the vision tower ${tower.name} in ${tower.folder} ${gives}.`;
+  const wanted = architecture.embedding;
   if (wanted !== tower.sizes.embedding)
-    throw mismatch(`image embeddings of ${wanted} values`, `gives ${tower.sizes.embedding}`);
-  const { clip_arch: arch, clip_repo: repo } = stage.config;
-  if (typeof arch === 'string' && isOther(arch, tower))
-    throw mismatch(typeof repo === 'string' ? `${repo} (${arch})` : `a ${arch}`, `is a ${tower.kind}`);
+    return sentence(`image embeddings of ${wanted} values`, `gives ${tower.sizes.embedding}`);
+  const { clip_arch: arch, clip_repo: repo } = config;
+  if (typeof arch !== 'string' || !isOther(arch, tower)) return null;
+  return sentence(typeof repo === 'string' ? `${repo} (${arch})` : `a ${arch}`, `is a ${tower.kind}`);
 }
 
 /**
@@ -41,9 +46,9 @@ export function towerDoubt({ file, config }: Stage, tower: Tower): string | null
   const known = typeof preset === 'string' && !('clip_arch' in config) ? PRESETS[preset] : undefined;
   if (!known) return null;
   const why = isOther(known.kind, tower)
-    ? `a ${known.kind}; this is a ${tower.kind}`
+    ? `a ${known.kind}; this is a ${tower.kind}.`
     : known.kind !== 'TimmModel' && known.patchSize !== tower.sizes.patchSize
-      ? `whose patches have ${known.patchSize} pixels; this one’s have ${tower.sizes.patchSize}`
+      ? `whose patches have ${known.patchSize} pixels; this one’s have ${tower.sizes.patchSize}.`
       : null;
   return why && `${file} names the preset ${String(preset)}, ${why}`;
 }
