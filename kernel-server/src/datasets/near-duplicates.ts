@@ -13,7 +13,7 @@ export const DEFAULT_NEAR_DISTANCE = 4;
 
 const PARTS = 4;
 /** Images between two breaths, so that a server goes on answering. */
-const SLICE = 2000;
+const SLICE = 500;
 
 export interface HashedImage {
   path: string;
@@ -80,7 +80,7 @@ export class HashIndex {
   add(hash: string, path: string): void {
     const [high, low] = words(hash);
     const position = this.#known.push({ high, low, path }) - 1;
-    for (const [part, value] of parts(high, low).entries()) {
+    for (const [part, value] of parts(hash).entries()) {
       const images = this.#parts[part]!.get(value);
       if (images) images.push(position);
       else this.#parts[part]!.set(value, [position]);
@@ -102,7 +102,7 @@ export class HashIndex {
         }
       }
     };
-    for (const [part, value] of parts(high, low).entries()) {
+    for (const [part, value] of parts(hash).entries()) {
       look(part, value);
       // Within 3 bits one of the four parts is equal; beyond, one differs in a single bit.
       if (maxDistance >= PARTS) for (let bit = 0; bit < 16; bit++) look(part, value ^ (1 << bit));
@@ -115,6 +115,15 @@ function words(hash: string): [high: number, low: number] {
   return [Number.parseInt(hash.slice(0, 8), 16) | 0, Number.parseInt(hash.slice(8), 16) | 0];
 }
 
-function parts(high: number, low: number): number[] {
-  return [high >>> 16, high & 0xffff, low >>> 16, low & 0xffff];
+/**
+ * Four parts of 16 bits, each with one bit of every hexadecimal digit: low frequencies, in which pictures of one
+ * kind are alike, are spread over all of them.
+ */
+function parts(hash: string): number[] {
+  const found = [0, 0, 0, 0];
+  for (const char of hash) {
+    const digit = Number.parseInt(char, 16);
+    for (let part = 0; part < PARTS; part++) found[part] = (found[part]! << 1) | ((digit >> part) & 1);
+  }
+  return found;
 }
