@@ -9,19 +9,19 @@ import { gpt2Tokenizer } from '../../models/lib/text/tokenizer.js';
 export async function readPair(folder, cacheDir) {
   const { stages, sharing, clip } = await inspectRelease(folder, { cacheDir });
   const [a, b] = ['a', 'b'].map(id => stages.find(stage => stage.id === id));
-  const { sizes, layers, prefixSlots, embedding, hidden } = a.architecture;
+  const { sizes, layers, projector } = a.architecture;
   const { different } = sharing.find(({ stages: pair }) => pair.includes('a') && pair.includes('b'));
   const differentBlocks = different.flatMap(path => /^gpt2\.blocks\.(\d+)\./.exec(path)?.[1] ?? []);
   const tokenizer = gpt2Tokenizer();
   const prompts = [a.config.prompt_A, b.config.prompt_B].map(prompt => tokenizer.encode(prompt));
-  return {
+  const pair = {
     model: {
       ...sizes,
       layers,
       sharedLayers: Math.min(layers, ...differentBlocks.map(Number)),
-      prefixSlots,
-      embedding,
-      hidden,
+      prefixSlots: projector.slots,
+      embedding: projector.embedding,
+      hidden: projector.hidden,
       promptTokens: prompts.map(({ length }) => length),
     },
     tower: { ...clip.sizes, layers: clip.layers },
@@ -30,4 +30,7 @@ export async function readPair(folder, cacheDir) {
       b: { file: join(folder, b.file), prompt: [...prompts[1]] },
     },
   };
+  const missing = Object.entries({ ...pair.tower, ...pair.model }).find(([, size]) => size == null);
+  if (missing) throw new Error(`${folder}: its “${missing[0]}” is not known.`);
+  return pair;
 }

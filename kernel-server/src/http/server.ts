@@ -4,8 +4,8 @@
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
+import { defaultCacheDir } from '@dermcap/models/cache';
 import { DermcapError } from '@dermcap/models/errors';
 import { pino, type Logger } from 'pino';
 import { ImageFolders } from '../datasets/listing.js';
@@ -49,11 +49,6 @@ export interface DermcapServer {
   readonly token: string | null;
   /** Stops taking requests, ends event streams and runs, and closes the engine. */
   close(): Promise<void>;
-}
-
-/** Default place of everything that can be made again; the models package keeps its part there too. */
-export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
-  return env['DERMCAP_CACHE'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'dermcap');
 }
 
 /** Version of this package. */

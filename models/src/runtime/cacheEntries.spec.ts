@@ -153,6 +153,16 @@ describe('using the cache', () => {
     await use.release();
   });
 
+  it('clears leases away that processes left behind', async () => {
+    const file = await entry('weights/a', 1, 1);
+    await leaseOf({ host: hostname(), pid: await goneProcess() }, file);
+    const use = new CacheUse(cacheDir);
+    await use.use(file);
+    expect(await readdir(join(cacheDir, 'leases'))).toHaveLength(1);
+    await use.release();
+    expect(await readdir(join(cacheDir, 'leases'))).toEqual([]);
+  });
+
   it('does without a lease where the folder cannot be written', async () => {
     const file = await entry('blocked', 0, 0);
     const use = new CacheUse(join(file, 'cache'));

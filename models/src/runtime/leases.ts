@@ -55,6 +55,8 @@ export class Lease {
     try {
       await mkdir(join(this.#cacheDir, LEASES), { recursive: true, mode: 0o700 });
       await writeFile(this.#file, `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+      // Leases of those that ended without a goodbye do not pile up.
+      await leasedEntries(this.#cacheDir);
     } catch {
       // A cache that can only be read is not pruned from here either.
     }
