@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../open.js';
 import { allRows, FIXTURES, folderOf } from '../testFolder.js';
@@ -191,6 +192,20 @@ describe('XLSX', () => {
   it('answers damage with rows or a sentence', async () => {
     const bytes = await readFile(join(FIXTURES, 'workbooks', 'skincap_v240715.xlsx'));
     await answersDamage(bytes, 'x.xlsx', openXlsx, 60);
+  });
+
+  it('refuses a sheet that a stray cell makes too large, before it fills memory', async () => {
+    const parts = unzipSync(await readFile(join(FIXTURES, 'workbooks', 'skincap_v240715.xlsx')));
+    const sheet = 'xl/worksheets/sheet1.xml';
+    const xml = strFromU8(parts[sheet]!);
+    parts[sheet] = strToU8(
+      xml.replace('</sheetData>', '<row r="1048576"><c r="XFD1048576" t="n"><v>1</v></c></row></sheetData>'),
+    );
+    const folder = await folderOf({ 'x.xlsx': zipSync(parts) });
+    await expect(openXlsx(join(folder, 'x.xlsx'), 'x.xlsx')).rejects.toMatchObject({
+      code: 'dataset-unsupported',
+      message: '“x.xlsx” has a cell at XFD1048576, so that the sheet spans 1048576 rows by 16384 columns.',
+    });
   });
 
   it('refuses old and protected workbooks in words', async () => {

@@ -3,13 +3,16 @@
  * unpacked by what its zip directory says, afterwards by its rows.
  */
 import { open, readFile, stat } from 'node:fs/promises';
-import type { DermcapError } from '@dermcap/models/errors';
+import { DermcapError } from '@dermcap/models/errors';
+import { unzipSync } from 'fflate';
 import readWorkbook, { type Sheet } from 'read-excel-file/node';
 import { columnNames, damaged, emptyRecord, toScalar, unsupported, type Entry, type Table } from './table.js';
 
 const MAX_FILE_BYTES = 256_000_000;
 /** Of all parts together, unpacked: beyond this a workbook is a zip bomb or no manifest (CWE-409). */
 const MAX_UNPACKED_BYTES = 1_000_000_000;
+/** Of all sheets together, empty ones too: a hundred thousand rows of fifty columns. */
+const MAX_CELLS = 5_000_000;
 /** A header stands within the first rows: titles, notes and group names may stand above it. */
 const HEADER_ROWS = 10;
 
@@ -73,10 +76,11 @@ async function readSheets(path: string, file: string): Promise<Sheet[]> {
   if (start.subarray(0, 2).toString('latin1') !== 'PK')
     throw damaged(file, '', 'it is not an Excel workbook');
   const bytes = await readFile(path);
-  if (unpackedBytes(bytes) > MAX_UNPACKED_BYTES) throw tooLarge(file);
   try {
+    checkSize(bytes, file);
     return await readWorkbook(bytes);
   } catch (error) {
+    if (error instanceof DermcapError) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw damaged(file, '', `it cannot be read as an Excel workbook (${why})`, error);
   }
@@ -100,18 +104,56 @@ async function readStart(path: string): Promise<Buffer> {
   }
 }
 
-/** The sum of the sizes in the zip's central directory (PKWARE APPNOTE 4.3.12: the size stands at offset 24). */
-function unpackedBytes(zip: Buffer): number {
-  const signature = Buffer.from('PK\x01\x02', 'latin1');
+/**
+ * Refuses what would not fit into memory: by what the zip's directory says of sizes, then by the place of the
+ * farthest cell, as the library makes room for all cells before it. A stray space in the last column is enough.
+ */
+function checkSize(bytes: Buffer, file: string): void {
   let total = 0;
-  for (
-    let at = zip.indexOf(signature);
-    at !== -1 && at + 46 <= zip.length;
-    at = zip.indexOf(signature, at + 46)
-  ) {
-    total += zip.readUInt32LE(at + 24);
+  const sheets = unzipSync(bytes, {
+    filter: ({ name, originalSize }) => {
+      total += originalSize;
+      if (total > MAX_UNPACKED_BYTES) throw tooLarge(file);
+      return /^xl\/worksheets\/[^/]+\.xml$/i.test(name);
+    },
+  });
+  let cells = 0;
+  for (const xml of Object.values(sheets)) {
+    const { rows, columns, reference } = extent(Buffer.from(xml.buffer, xml.byteOffset, xml.byteLength));
+    cells += rows * columns;
+    if (cells > MAX_CELLS) {
+      throw unsupported(
+        file,
+        `has a cell at ${reference}, so that the sheet spans ${rows} rows by ${columns} columns`,
+        'Delete what stands far outside the table, or save the table as CSV.',
+      );
+    }
   }
-  return total;
+}
+
+/** Characters that are scanned at once, and how many of them again with the next. */
+const SCAN_BYTES = 1 << 20;
+const OVERLAP_BYTES = 64;
+
+/** The largest row and column of the `r` attributes of rows and cells (ECMA-376, part 1, 18.3.1.4 and 18.3.1.73). */
+function extent(xml: Buffer): { rows: number; columns: number; reference: string } {
+  let rows = 0;
+  let columns = 0;
+  let reference = '';
+  for (let at = 0; at < xml.length; at += SCAN_BYTES - OVERLAP_BYTES) {
+    const text = xml.toString('latin1', at, Math.min(at + SCAN_BYTES, xml.length));
+    for (const [, letters, digits] of text.matchAll(/\br=["']([A-Za-z]{0,3})(\d{1,7})["']/g)) {
+      const row = Number(digits);
+      const column = [...letters!.toUpperCase()].reduce(
+        (sum, letter) => sum * 26 + letter.charCodeAt(0) - 64,
+        0,
+      );
+      if (row > rows || column > columns) reference = `${letters}${digits}`;
+      rows = Math.max(rows, row);
+      columns = Math.max(columns, column);
+    }
+  }
+  return { rows, columns, reference };
 }
 
 function texts(row: readonly unknown[]): string[] {
