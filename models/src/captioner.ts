@@ -193,10 +193,10 @@ async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Cap
   return new OnnxCaptioner(
     {
       releases: opened.releases.map(({ name, mode }) => ({ name, mode })),
-      towers: towers.map(({ name, weightsFile, imageSize: size, mean, std }) => ({
+      towers: towers.map(({ name, weightsFile, imageSize: size, mean, std, centre }) => ({
         name,
         sha256: sha256.get(weightsFile)!,
-        input: indexOf(inputs, { size, mean, std }),
+        input: indexOf(inputs, { size, mean, std, centre }),
       })),
       stages: members.map(({ stage: { id, label, file, prompt, path }, release, tower }) => ({
         id,

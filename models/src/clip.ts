@@ -86,7 +86,7 @@ export async function openTextTower(clipDir: string, options: ClipOptions = {}):
 /** @throws DermcapError naming what is missing or not supported of the vision tower; of the text tower when it is used */
 export async function openClip(clipDir: string, options: ClipOptions = {}): Promise<ClipModel> {
   const tower = await openVisionTower(clipDir);
-  const { imageSize: size, mean, std } = tower;
+  const { imageSize: size, mean, std, centre } = tower;
   const sha256 = await fileSha256(tower.weightsFile, cacheOf(options));
   const cache = new CacheUse(cacheOf(options));
   const vision = once(async () => {
@@ -103,7 +103,7 @@ export async function openClip(clipDir: string, options: ClipOptions = {}): Prom
     });
   };
   return {
-    input: { size, mean, std },
+    input: { size, mean, std, centre },
     name: tower.name,
     sha256,
     textEmbeddings: async texts => (await text.get()).textEmbeddings(texts),

@@ -52,9 +52,9 @@ export async function openExplainer(options: ExplainerOptions): Promise<Explaine
       stages: members.map(({ stage: { id, label, file, prompt }, release, tower }) => ({
         ...{ id, label, file, prompt, release, tower },
       })),
-      towers: towers.map(({ name, imageSize: size, mean, std }) => ({
+      towers: towers.map(({ name, imageSize: size, mean, std, centre }) => ({
         name,
-        input: indexOf(inputs, { size, mean, std }),
+        input: indexOf(inputs, { size, mean, std, centre }),
       })),
       inputs,
       provider,

@@ -96,7 +96,8 @@ export async function readHfClip(
       `${path}: resizing to ${preprocess.size} and cutting out ${preprocess.crop_size} pixels is not supported, ` +
         `as the tower takes ${imageSize}.`,
     );
-  return { config, weightsFile, imageSize, mean: preprocess.image_mean, std: preprocess.image_std };
+  const { image_mean: mean, image_std: std } = preprocess;
+  return { config, weightsFile, imageSize, mean, std, centre: 'first' };
 }
 
 /** @throws DermcapError `keys-mismatch` | `heads-unknown` */

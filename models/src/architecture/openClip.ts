@@ -116,6 +116,7 @@ export async function readOpenClipConfig(folder: string): Promise<OpenClipConfig
     imageSize: height,
     mean: preprocess.mean,
     std: preprocess.std,
+    centre: 'even',
   };
 }
 

@@ -35,13 +35,13 @@ export async function openVisionTower(clipDir: string): Promise<VisionTower> {
       },
     );
   if (library === 'transformers') {
-    const { config, weightsFile, imageSize, mean, std } = await readHfClip(folder);
+    const { config, weightsFile, ...preprocess } = await readHfClip(folder);
     const dict = stateDict(await openCheckpoint(weightsFile));
     const vit = hfVision(dict, config);
-    return { ...vit, folder, kind: 'CLIPModel', weightsFile: dict.file, imageSize, mean, std };
+    return { ...vit, ...preprocess, folder, kind: 'CLIPModel', weightsFile: dict.file };
   }
   const config = await readOpenClipConfig(folder);
-  const { imageSize, mean, std } = config;
+  const { imageSize, mean, std, centre } = config;
   const dict = stateDict(await openCheckpoint(await openClipWeights(folder)));
   const isTimm = typeof config.vision.timm_model_name === 'string';
   return {
@@ -52,6 +52,7 @@ export async function openVisionTower(clipDir: string): Promise<VisionTower> {
     imageSize,
     mean,
     std,
+    centre,
   };
 }
 

@@ -10,6 +10,8 @@ export interface PreprocessConfig {
   imageSize: number;
   mean: number[];
   std: number[];
+  /** Where its library cuts the centre out; see `InputSpec`. */
+  centre: 'even' | 'first';
 }
 
 /** A vision transformer found in a state dict. */

@@ -22,6 +22,16 @@ describe('resizes to the same pixels as Pillow', () => {
   });
 });
 
+/** SHA-256 of the pixels of transformers 5.23's CLIPImageProcessorPil with sizes of 32, before it rescales them. */
+it.each([
+  ['shape-224x500.jpg', 'f699fc3de587c2cb1cbcbf49b3fba529e639b62c7b1afa511af53a16c38de9b5'],
+  ['shape-401x300.jpg', '5958bfe47914078237bf4a7620657e07a758f3e4817e3fbcad8f9cc7f86d9749'],
+  ['shape-96x170.png', '6ba7a4180a8c6f7fbc405f2b2f8d120ec620583d8c3c73318a881db05a12378c'],
+])('cuts the centre of %s where transformers does', async (name, expected) => {
+  const image = await decodeImage(imagePath(name));
+  expect(sha256(resizeForTower(image, 'openclip-eval', 32, 'first').data)).toBe(expected);
+});
+
 it.each(Object.entries(images))('normalises %s in fp32 to the last bit', async (name, { normalised }) => {
   const pixels = await loadPixels(imagePath(name), 'train-centre', spec(224));
   expect(pixels).toHaveLength(3 * 224 * 224);

@@ -15,16 +15,26 @@ export interface InputSpec {
   readonly size: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
+  /**
+   * Where `openclip-eval` cuts when the centre lies between two pixels: at the even one as torchvision does (default), or
+   * at the first as transformers' CLIPImageProcessor does in numpy.
+   */
+  readonly centre?: 'even' | 'first' | undefined;
 }
 
 /** @returns [3, size, size] row-major fp32, normalised */
 export function preprocess(image: RgbImage, mode: PreprocessMode, spec: InputSpec): Float32Array {
-  return normalise(resizeForTower(image, mode, spec.size), spec);
+  return normalise(resizeForTower(image, mode, spec.size, spec.centre), spec);
 }
 
 /** The 8-bit image that is normalised: what torchvision's transforms give before `ToTensor`. */
-export function resizeForTower(image: RgbImage, mode: PreprocessMode, size: number): RgbImage {
-  return mode === 'train-centre' ? trainCentre(image, size) : openclipEval(image, size);
+export function resizeForTower(
+  image: RgbImage,
+  mode: PreprocessMode,
+  size: number,
+  centre: InputSpec['centre'] = 'even',
+): RgbImage {
+  return mode === 'train-centre' ? trainCentre(image, size) : openclipEval(image, size, centre);
 }
 
 /** Decodes and preprocesses one file. @throws DermcapError as `decodeImage` */
@@ -47,14 +57,15 @@ function trainCentre(image: RgbImage, size: number): RgbImage {
   return resizeBicubic(image, { left, top, width, height }, size, size);
 }
 
-function openclipEval(image: RgbImage, size: number): RgbImage {
+function openclipEval(image: RgbImage, size: number, centre: 'even' | 'first'): RgbImage {
+  const round = centre === 'even' ? roundHalfEven : Math.floor;
   const whole = { left: 0, top: 0, width: image.width, height: image.height };
   let [width, height] = [size, size];
   if (image.width <= image.height) height = Math.trunc((size * image.height) / image.width);
   else width = Math.trunc((size * image.width) / image.height);
   // A strip of 1 × 2,000 pixels would grow to 400 MB: only the centre is computed.
-  const left = roundHalfEven((width - size) / 2);
-  const top = roundHalfEven((height - size) / 2);
+  const left = round((width - size) / 2);
+  const top = round((height - size) / 2);
   return resizeBicubic(image, whole, width, height, { left, top, width: size, height: size });
 }
 
