@@ -113,7 +113,13 @@ async function measureCaptioners(results, reference) {
         say(row.name);
         const rounds = row.work.images > 1 && row.kind === 'caption' ? Math.min(2, repeats) : repeats;
         const measure = row.kind === 'caption' ? measureCaption : measureEmbedding;
-        results.set(row.name, await measure(row, rounds, ours, reference, attentions));
+        const result = await measure(row, rounds, ours, reference, attentions);
+        results.set(row.name, result);
+        // A run that is broken off has told something.
+        const took = Object.entries({ ours: result.ours, reference: result.reference });
+        say(
+          `  ${took.flatMap(([side, best]) => (best ? `${side} ${best.seconds.toFixed(2)} s` : [])).join(', ')}`,
+        );
       }
     } catch (error) {
       for (const { name } of rows) if (!results.has(name)) results.set(name, { problem: error.message });
