@@ -24,8 +24,10 @@ export type Int8Type = 'int8' | 'uint8';
 /** Raised when the way of quantising changes. */
 const RECIPE = 'int8-v1';
 const LARGEST = 127;
+/** Rounds half up when the fraction is cut off, with zero point 128: several times as fast as Math.round. */
+const HALF_UP = 128.5;
 const ALIGNMENT = 64;
-/** Rows and columns transposed together, so that both sides stay in the processor's cache. */
+/** Rows and columns transposed together. */
 const TILE = 64;
 
 /**
@@ -95,25 +97,27 @@ export function quantise(
   scalesAt: number,
 ): void {
   const scales = new Float32Array(bytes.buffer, bytes.byteOffset + scalesAt, outputs);
-  const [strideIn, strideOut] = layout === 'in-out' ? [outputs, 1] : [1, inputs];
-  // Tile by tile, whichever way round the matrix lies.
-  const tiles = (visit: (i: number, o: number, at: number) => void) => {
-    for (let i0 = 0; i0 < inputs; i0 += TILE)
-      for (let o0 = 0; o0 < outputs; o0 += TILE)
-        for (let i = i0; i < Math.min(i0 + TILE, inputs); i++)
-          for (let o = o0, at = i * strideIn + o0 * strideOut; o < Math.min(o0 + TILE, outputs); o++) {
-            visit(i, o, at);
-            at += strideOut;
-          }
-  };
-  tiles((_, o, at) => {
-    const magnitude = Math.abs(matrix[at]!);
-    if (magnitude > scales[o]!) scales[o] = magnitude;
-  });
-  const inverse = Float64Array.from(scales, largest => (largest > 0 ? LARGEST / largest : 0));
-  const zeroPoint = type === 'uint8' ? 128 : 0;
-  tiles((i, o, at) => {
-    bytes[i * outputs + o] = Math.round(matrix[at]! * inverse[o]!) + zeroPoint;
-  });
+  const inverse = new Float64Array(outputs);
+  const flip = type === 'uint8' ? 0 : 0x80; // from zero point 128 to 0
+  const [rows, columns] = layout === 'in-out' ? [inputs, outputs] : [outputs, inputs];
+  const isTransposed = layout === 'out-in';
+  for (let row = 0, at = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++, at++) {
+      const output = isTransposed ? row : column;
+      const magnitude = Math.abs(matrix[at]!);
+      if (magnitude > scales[output]!) scales[output] = magnitude;
+    }
+  for (let o = 0; o < outputs; o++) inverse[o] = scales[o]! > 0 ? LARGEST / scales[o]! : 0;
+  if (isTransposed) {
+    // Tile by tile: written down the columns, a whole matrix would miss the processor's cache at every byte.
+    for (let o0 = 0; o0 < outputs; o0 += TILE)
+      for (let i0 = 0; i0 < inputs; i0 += TILE)
+        for (let o = o0; o < Math.min(o0 + TILE, outputs); o++)
+          for (let i = i0; i < Math.min(i0 + TILE, inputs); i++)
+            bytes[i * outputs + o] = ((matrix[o * inputs + i]! * inverse[o]! + HALF_UP) | 0) ^ flip;
+  } else {
+    for (let i = 0, at = 0; i < inputs; i++)
+      for (let o = 0; o < outputs; o++, at++) bytes[at] = ((matrix[at]! * inverse[o]! + HALF_UP) | 0) ^ flip;
+  }
   for (let o = 0; o < outputs; o++) scales[o]! /= LARGEST;
 }
