@@ -79,6 +79,10 @@ def check_script(script: str) -> None:
         )
 
 
+# glibc then asks for huge pages, with which reading a model's weights is a tenth faster; other systems ignore it.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
 def server_environment() -> dict[str, str]:
-    """This process's environment without Jupyter's own secrets."""
-    return {name: value for name, value in os.environ.items() if not SECRET_VARIABLES.match(name)}
+    """This process's environment without Jupyter's own secrets, with huge pages unless it says otherwise."""
+    return HUGE_PAGES | {name: value for name, value in os.environ.items() if not SECRET_VARIABLES.match(name)}
