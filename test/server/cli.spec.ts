@@ -249,3 +249,21 @@ describe('dermcap', () => {
     expect(loaded).toMatch(/loaded $/);
   });
 });
+
+describe('dermcap study', () => {
+  it('makes, fills, describes, checks and copies a study', async () => {
+    expect(await dermcap(['study', 'create', 'cli.dermcap', '--title', 'Naevi'])).toMatchObject({ code: 0 });
+    const filled = await dermcap(['study', 'import', 'more', 'cli.dermcap']);
+    expect(filled).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/4 images added.*\n {2}unreadable: 2/),
+    });
+    const { stdout } = await dermcap(['study', 'info', 'cli.dermcap', '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ title: 'Naevi', images: 4, states: { ok: 2, unreadable: 2 } });
+    expect(await dermcap(['study', 'check', 'cli.dermcap'])).toMatchObject({ code: 0 });
+    expect(await dermcap(['study', 'backup', 'cli.dermcap', 'copy.dermcap'])).toMatchObject({ code: 0 });
+    expect((await dermcap(['study', 'info', 'copy.dermcap'])).stdout).toMatch(/4 images/);
+    const again = await dermcap(['study', 'create', 'cli.dermcap']);
+    expect(again).toMatchObject({ code: 2, stderr: expect.stringMatching(/exists already/) });
+  });
+});

@@ -1,7 +1,14 @@
 import { rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createServer, ReleaseCatalogue, type DermcapServer } from '@dermcap/kernel-server';
-import { ErrorBody, RatingResults, Study, StudyImagePage, StudyList } from '@dermcap/kernel-server/contract';
+import {
+  ErrorBody,
+  Import,
+  RatingResults,
+  Study,
+  StudyImagePage,
+  StudyList,
+} from '@dermcap/kernel-server/contract';
 import { describeRelease } from '@dermcap/models/release';
 import { remoteCaptioner, remotePixels } from '@dermcap/models/remote';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -118,6 +125,38 @@ describe('the API of studies', () => {
     const events = [{ kind: 'undo', key: 'key-00001', rating: 'key-00000', clientMs: 1 }];
     const results = RatingResults.parse((await client.post(`/studies/${id}/ratings`, { events })).json());
     expect(results.results).toMatchObject([{ status: 'refused', error: { code: 'no-such-rating' } }]);
+  });
+
+  it('imports a folder, once however often, finds the images and shows them', async () => {
+    const described = await client.post('/datasets/describe', { path: 'more' });
+    expect(described.json()).toMatchObject({ kind: 'folder', preview: expect.any(Array) });
+    for (const [added, updated] of [
+      [4, 0],
+      [0, 4],
+    ]) {
+      const started = await client.post(`/studies/${id}/imports`, { path: 'more' });
+      expect(started.status, started.body.toString()).toBe(201);
+      const address = `/studies/${id}/imports/${Import.parse(started.json()).id}`;
+      await expect
+        .poll(async () => (await client.ask(address)).json().state, { timeout: 60_000 })
+        .toBe('done');
+      expect((await client.ask(address)).json()).toMatchObject({
+        added,
+        updated,
+        problems: { unreadable: 2 },
+      });
+    }
+    const filter = { where: [{ column: 'state', in: ['ok'] }] };
+    const page = StudyImagePage.parse((await client.post(`/studies/${id}/images/query`, { filter })).json());
+    const turned = page.images.find(({ path }) => path === 'turned.jpg')!;
+    expect(turned).toMatchObject({ width: 160, height: 240 });
+    const thumbnail = await client.ask(`/studies/${id}/images/${turned.id}/thumbnail?size=64`);
+    expect([thumbnail.status, thumbnail.headers['content-type']]).toEqual([200, 'image/webp']);
+    const unreadable = await client.post(`/studies/${id}/images/query`, {
+      filter: { where: [{ column: 'state', in: ['unreadable'] }] },
+    });
+    for (const { reason } of unreadable.json().images) expect(reason).toMatch(/cannot be read/);
+    expect((await client.post(`/studies/${id}/imports`, { path: '../outside' })).status).toBe(403);
   });
 
   it('copies and checks a study in use', async () => {

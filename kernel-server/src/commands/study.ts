@@ -45,6 +45,22 @@ export function defineStudy(program: Command, finish: (code: number) => void): v
     });
 
   study
+    .command('import')
+    .description(
+      'import a folder or a manifest, or bring what was imported up to date; ends with 1 when images cannot be opened',
+    )
+    .argument(
+      '<path>',
+      'a folder, a manifest or a WebDataset .tar; “dermcap dataset inspect” shows what it is taken for',
+    )
+    .argument('<file>', 'NAME.dermcap')
+    .option('--root <dir>', 'folder that image paths are relative to (default: the manifest’s)')
+    .option('--strip-dicom', 'take the pixels of DICOM files that name a person', false)
+    .action(async (path: string, file: string, flags: { root?: string; stripDicom: boolean }) => {
+      if ((await importInto(path, file, flags)) > 0) finish(EXIT_SOME_FAILED);
+    });
+
+  study
     .command('check')
     .description('look for damage in a study’s file; ends with 1 when there is some')
     .argument('<file>', 'NAME.dermcap')
@@ -70,6 +86,45 @@ export function defineStudy(program: Command, finish: (code: number) => void): v
       await backupStudy(file, copy);
       say(`Copied to ${copy}.`);
     });
+}
+
+async function importInto(
+  path: string,
+  file: string,
+  flags: { root?: string; stripDicom: boolean },
+): Promise<number> {
+  const { openDataset } = await import('../datasets/open.js');
+  const { startExaminer } = await import('../datasets/fingerprints.js');
+  const { openStudy } = await import('../study/open.js');
+  const { importDataset } = await import('../study/import.js');
+  const dataset = await openDataset(path, flags.root === undefined ? {} : { root: flags.root });
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort(new Error('Interrupted. Importing again goes on from here.')));
+  const examiner = startExaminer({ dicom: { strip: flags.stripDicom } });
+  let unopened = 0;
+  try {
+    await within(openStudy(file), async study => {
+      const { rows, added, updated, moved, problems } = await importDataset(study, dataset, {
+        examine: examiner.examine,
+        signal: stop.signal,
+        onProgress: ({ rows: done, total }) => {
+          if (process.stderr.isTTY)
+            process.stderr.write(`\r\x1b[K${done}${total === null ? '' : ` of ${total}`} rows`);
+        },
+      });
+      if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+      say(
+        `${rows} rows: ${added} images added, ${updated} brought up to date, ${moved} found under another name.`,
+      );
+      for (const [state, count] of Object.entries(problems)) {
+        unopened += count;
+        say(`  ${state}: ${count}`);
+      }
+    });
+  } finally {
+    await examiner.close();
+  }
+  return unopened;
 }
 
 async function within(

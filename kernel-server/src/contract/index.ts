@@ -11,6 +11,7 @@ import { DecodingOptions } from './decoding.js';
 
 export * from './captions.js';
 export * from './decoding.js';
+export * from './imports.js';
 export * from './ratings.js';
 export * from './studies.js';
 export * from './study-runs.js';

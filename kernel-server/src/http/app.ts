@@ -18,11 +18,13 @@ import { resolveInside } from '../datasets/paths.js';
 import type { Pictures } from '../datasets/pictures.js';
 import type { Engine } from '../engine/engine.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
+import type { Imports } from '../jobs/imports.js';
 import type { Runs } from '../jobs/runs.js';
 import type { StudyRuns } from '../jobs/study-runs.js';
 import type { Studies } from '../study/studies.js';
 import { errorHandler, noSuchRoute, parse } from './errors.js';
 import { lastEventId, streamEvents } from './events.js';
+import { addImportRoutes } from './import-routes.js';
 import { userOf } from './identity.js';
 import { openApiDocument } from './openapi.js';
 import { sendPicture } from './pictures.js';
@@ -43,6 +45,7 @@ export interface AppParts {
   runs: Runs;
   studies: Studies;
   studyRuns: StudyRuns;
+  imports: Imports;
   log: Logger;
   /** Lets requests in, or answers them itself. */
   guard: RequestHandler;
@@ -84,6 +87,7 @@ function api({
   runs,
   studies,
   studyRuns,
+  imports,
   log,
   version,
   closing,
@@ -153,6 +157,7 @@ function api({
   });
 
   addStudyRoutes(routes, { studies, pictures });
+  addImportRoutes(routes, { root, studies, imports });
   addStudyRunRoutes(routes, { studies, runs: studyRuns, closing });
 
   const document = openApiDocument(version);

@@ -26,6 +26,8 @@ const STATUS: Record<string, number> = {
   'no-such-image': 404,
   'no-such-study': 404,
   'no-such-view': 404,
+  'import-running': 409,
+  'no-such-import': 404,
   'run-has-ended': 409,
   'run-is-working': 409,
   'study-exists': 409,

@@ -13,6 +13,7 @@ import { Pictures } from '../datasets/pictures.js';
 import { Engine, type EngineOptions } from '../engine/engine.js';
 import { DEFAULT_BATCH_SIZE } from '../engine/pipeline.js';
 import type { ReleaseCatalogue } from '../engine/releases.js';
+import { Imports } from '../jobs/imports.js';
 import { ModelTurns } from '../jobs/model-turns.js';
 import { Runs } from '../jobs/runs.js';
 import { StudyRuns } from '../jobs/study-runs.js';
@@ -78,6 +79,8 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
   const studies = new Studies(root, options.url ?? null);
   const studyRuns = new StudyRuns({ ...work, locate: (study, image) => locateImage(studies, study, image) });
   studies.onClose(study => studyRuns.release(study));
+  const imports = new Imports();
+  studies.onClose(study => imports.release(study));
   const token = 'port' in options.listen ? newToken() : null;
   const closing = new AbortController();
   const app = createApp({
@@ -90,6 +93,7 @@ export async function createServer(options: ServerOptions): Promise<DermcapServe
     runs,
     studies,
     studyRuns,
+    imports,
     log,
     guard: bearerGuard(token),
     closing: closing.signal,

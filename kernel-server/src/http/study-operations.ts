@@ -138,6 +138,30 @@ export const STUDY_OPERATIONS: Operations = {
   '/studies/{study}/views/{view}': {
     delete: { summary: 'Forget a saved view', status: 204, answer: null, errors: WRITE },
   },
+  '/datasets/describe': {
+    post: {
+      summary: 'What a folder or manifest is, with its columns and what they are taken for',
+      body: 'DatasetRequest',
+      answer: { schema: 'DatasetDescription' },
+      errors: [400, 403, 404, 413, 422],
+    },
+  },
+  '/studies/{study}/imports': {
+    get: { summary: 'Imports, the newest first', answer: { schema: 'ImportList' }, errors: STUDY },
+    post: {
+      summary: 'Import a dataset, or bring what was imported up to date',
+      body: 'ImportRequest',
+      status: 201,
+      answer: { schema: 'Import' },
+      errors: [403, ...WRITE],
+    },
+  },
+  '/studies/{study}/imports/{import}': {
+    get: { summary: 'An import as it stands', answer: { schema: 'Import' }, errors: STUDY },
+  },
+  '/studies/{study}/imports/{import}/cancel': {
+    post: { summary: 'Stop an import; what is imported stays', answer: { schema: 'Import' }, errors: STUDY },
+  },
   '/studies/{study}/runs': {
     get: { summary: 'Caption runs, the newest first', answer: { schema: 'StudyRunList' }, errors: STUDY },
     post: {

@@ -15,8 +15,8 @@ import type { StudyTables } from './tables.js';
 
 /** Rows written together: their transaction holds everything else up for some tens of milliseconds. */
 const ROWS_AT_ONCE = 250;
-/** Files looked at together; reading waits for the disk more than for a processor. */
-const FILES_AT_ONCE = 8;
+/** Files looked at together: enough to keep the threads that hash and decode busy. */
+const FILES_AT_ONCE = 64;
 
 /**
  * Looks at an image's bytes.
