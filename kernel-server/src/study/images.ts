@@ -11,12 +11,21 @@ import type {
   StudyImagePage,
   StudyImageSearch,
 } from '../contract/index.js';
-import { Columns } from './columns.js';
+import { Columns, METADATA_PREFIX } from './columns.js';
 import { filterSql, type Asker } from './filter.js';
 import { groupBy } from './group-by.js';
 import type { StudyDatabase } from './open.js';
 
-const FROM = sql`images i JOIN metadata_values v ON v.image_id = i.id`;
+/**
+ * The tables that conditions speak of. Where they speak of metadata, its narrow table is gone through first
+ * (SQLite keeps the order of a CROSS JOIN): an image's own row is several times as long.
+ */
+function tables(filter: ImageFilter, ...columns: string[]) {
+  const named = [...columns, ...(filter.where ?? []).map(({ column }) => column)];
+  return named.some(name => name.startsWith(METADATA_PREFIX))
+    ? sql`metadata_values v CROSS JOIN images i ON i.id = v.image_id`
+    : sql`images i JOIN metadata_values v ON v.image_id = i.id`;
+}
 
 /**
  * One page of the images that a filter leaves.
@@ -34,7 +43,10 @@ export async function imagePage(
   const direction = sql.raw(descending ? 'DESC' : 'ASC');
   const after = query.cursor === undefined ? sql<SqlBool>`1` : afterCursor(query.cursor, column, descending);
   const order = sql`${column} ${direction} NULLS LAST, i.id ${direction}`;
-  const { rows } = await sql<{ id: number; at: Scalar }>`SELECT i.id, ${column} AS at FROM ${FROM}
+  const { rows } = await sql<{
+    id: number;
+    at: Scalar;
+  }>`SELECT i.id, ${column} AS at FROM ${tables(query.filter, query.sort)}
     WHERE ${matches} AND ${after} ORDER BY ${order} LIMIT ${query.limit + 1}
     OFFSET ${query.cursor === undefined ? query.offset : 0}`.execute(db);
   const page = rows.slice(0, query.limit);
@@ -64,16 +76,18 @@ export async function countImages(
     return n;
   }
   const matches = filterSql(filter, columns ?? (await Columns.load(db)), asker);
-  const { rows } = await sql<{ n: number }>`SELECT count(*) AS n FROM ${FROM} WHERE ${matches}`.execute(db);
+  const { rows } = await sql<{
+    n: number;
+  }>`SELECT count(*) AS n FROM ${tables(filter)} WHERE ${matches}`.execute(db);
   return rows[0]!.n;
 }
 
 /** Ids of all images that a filter leaves, in the order in which they came into the study. */
 export async function imageIds(db: StudyDatabase, filter: ImageFilter, asker: Asker): Promise<number[]> {
   const matches = filterSql(filter, await Columns.load(db), asker);
-  const { rows } = await sql<{ id: number }>`SELECT i.id FROM ${FROM} WHERE ${matches} ORDER BY i.id`.execute(
-    db,
-  );
+  const { rows } = await sql<{
+    id: number;
+  }>`SELECT i.id FROM ${tables(filter)} WHERE ${matches} ORDER BY i.id`.execute(db);
   return rows.map(({ id }) => id);
 }
 
@@ -121,7 +135,7 @@ export async function facets(db: StudyDatabase, query: FacetRequest, asker: Aske
       max: number | null;
     }>`
       WITH counted AS MATERIALIZED (
-        SELECT ${column} AS value, count(*) AS count FROM ${FROM} WHERE ${matches} GROUP BY ${column})
+        SELECT ${column} AS value, count(*) AS count FROM ${tables(filter, name)} WHERE ${matches} GROUP BY ${column})
       SELECT value, count, (SELECT count(*) FROM counted) AS "distinct",
         (SELECT min(value) FROM counted WHERE typeof(value) IN ('integer', 'real')) AS min,
         (SELECT max(value) FROM counted WHERE typeof(value) IN ('integer', 'real')) AS max
