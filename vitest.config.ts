@@ -26,6 +26,10 @@ export default defineConfig({
         extends: true,
         test: { name: 'parity', environment: 'node', include: ['test/parity/**/*.spec.ts'] },
       },
+      {
+        extends: true,
+        test: { name: 'webgpu', environment: 'node', include: ['test/webgpu/**/*.spec.ts'] },
+      },
     ],
   },
 });

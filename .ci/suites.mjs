@@ -24,7 +24,7 @@ export const pythonFormat = () => ruff('format', '--check');
 export const format = () =>
   whole('format', node(), [script('prettier', 'bin', 'prettier.cjs'), '--check', '--log-level=warn', '.']);
 
-/** vitest projects by name: unit, widgets, server, parity. */
+/** vitest projects by name: unit, widgets, server, parity, webgpu. */
 export async function vitest(...projects) {
   const report = join(results, `vitest-${projects.join('-')}.json`);
   const args = [

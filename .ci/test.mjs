@@ -25,6 +25,7 @@ main(async () => {
     () => vitest('unit', 'widgets'),
     () => vitest('server'),
     () => vitest('parity'),
+    () => vitest('webgpu'),
     pytest,
     () => playwright(browser),
   ]);

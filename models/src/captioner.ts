@@ -1,7 +1,6 @@
 /**
  * The façade of `@dermcap/models`: open releases with their vision towers, caption images.
  */
-import { availableParallelism } from 'node:os';
 import type { ReleaseMode, StageId } from './architecture/release.js';
 import type { Decoding } from './decoding.js';
 import { captionGraph } from './graph/caption.js';
@@ -18,10 +17,12 @@ import { hashFiles } from './runtime/hashing.js';
 import { loader } from './runtime/loading.js';
 import type { Precision } from './runtime/loading.js';
 import { captionModel } from './runtime/models.js';
-import { chooseProvider, createSession } from './runtime/session.js';
-import type { ProviderChoice } from './runtime/session.js';
+import { chooseProvider } from './runtime/providers.js';
+import type { ProviderChoice } from './runtime/providers.js';
 import { StageScorer } from './runtime/scoring.js';
+import { createSession } from './runtime/session.js';
 import { groupStages } from './runtime/stageGroups.js';
+import { defaultThreads } from './runtime/threads.js';
 
 /** One of the releases to open together. */
 export interface ReleaseRequest {
@@ -38,9 +39,11 @@ export interface ReleaseRequest {
 export interface CaptionerOptions {
   releases: readonly ReleaseRequest[];
   provider?: ProviderChoice | undefined;
+  /** Which CUDA device, counted from 0. */
+  device?: number | undefined;
   /** `exact` is fp32; `fast` multiplies by int8 twins of the large matrices. Default `exact`. */
   precision?: Precision | undefined;
-  /** Threads of onnxruntime; default: all cores. */
+  /** Threads of onnxruntime; default: one a core (`runtime/threads.ts`). */
   threads?: number | undefined;
   /** Where computed weights (merged LoRA, int8 twins) and hashes are kept; default `~/.cache/dermcap`. */
   cacheDir?: string | undefined;
@@ -159,8 +162,8 @@ export async function openCaptioner(options: CaptionerOptions): Promise<Captione
 
 async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Captioner> {
   const { onProgress = () => {}, precision = 'exact' } = options;
-  const threads = options.threads ?? availableParallelism();
-  const provider = chooseProvider(options.provider ?? 'auto');
+  const threads = options.threads ?? defaultThreads();
+  const provider = await chooseProvider(options.provider ?? 'auto', options.device);
 
   onProgress('Reading the checkpoints');
   const opened = await openAll(options.releases);
@@ -176,7 +179,8 @@ async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Cap
   const visions = [];
   for (const tower of towers) {
     onProgress(`Loading the vision tower ${tower.name}`);
-    const graph = vitGraph(await load<VitWeights>(tower.sources, 'vision'), tower.sizes, tower.form);
+    const weights = await load<VitWeights>(tower.sources, 'vision');
+    const graph = vitGraph(weights, tower.sizes, tower.form, provider.name === 'webgpu');
     visions.push(await createSession(graph, provider, threads));
   }
   onProgress('Loading the language model');

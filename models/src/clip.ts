@@ -2,7 +2,6 @@
  * Image and text embeddings of a CLIP model, for CLIP scores: the cosine of the two. Each tower is loaded when it is
  * first asked for.
  */
-import { availableParallelism } from 'node:os';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 import { mapSources } from './architecture/source.js';
@@ -18,15 +17,19 @@ import { defaultCacheDir } from './runtime/cache.js';
 import { CacheUse } from './runtime/cacheUse.js';
 import { fileSha256 } from './runtime/identity.js';
 import { materialiser } from './runtime/materialise.js';
-import { chooseProvider, createSession } from './runtime/session.js';
-import type { ProviderChoice } from './runtime/session.js';
+import { chooseProvider } from './runtime/providers.js';
+import type { ProviderChoice } from './runtime/providers.js';
+import { createSession } from './runtime/session.js';
+import { defaultThreads } from './runtime/threads.js';
 import { cleanForClip } from './text/clean.js';
 import { textTokenizer } from './text/towerTokenizer.js';
 import type { TextEncoder } from './text/towerTokenizer.js';
 
 export interface ClipOptions {
   provider?: ProviderChoice | undefined;
-  /** Threads of onnxruntime; default: all cores. */
+  /** Which CUDA device, counted from 0. */
+  device?: number | undefined;
+  /** Threads of onnxruntime; default: one a core. */
   threads?: number | undefined;
   /** Where computed weights and hashes are kept; default `~/.cache/dermcap`. */
   cacheDir?: string | undefined;
@@ -159,8 +162,11 @@ async function textGraph(tower: TextArchitecture, cache: CacheUse): Promise<Grap
   return clipTextGraph(await mapSources(tower.sources, materialise), tower.form, tower.endOfText);
 }
 
-function towerSession(graph: Graph, { provider = 'auto', threads }: ClipOptions): Promise<InferenceSession> {
-  return createSession(graph, chooseProvider(provider), threads ?? availableParallelism());
+async function towerSession(
+  graph: Graph,
+  { provider = 'auto', device, threads }: ClipOptions,
+): Promise<InferenceSession> {
+  return createSession(graph, await chooseProvider(provider, device), threads ?? defaultThreads());
 }
 
 async function run(

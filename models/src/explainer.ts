@@ -2,7 +2,6 @@
  * Explanations of captions: attention, likelihoods, saliency. Opened beside a captioner and independent of it: the
  * weights are the checkpoint's own in fp32, read where they lie in the file, whatever precision captions are made in.
  */
-import { availableParallelism } from 'node:os';
 import type { CaptionerOptions } from './captioner.js';
 import { DermcapError } from './errors.js';
 import { saliencyMap } from './explanation/saliency.js';
@@ -27,7 +26,8 @@ import { openAll } from './opening.js';
 import { defaultCacheDir } from './runtime/cache.js';
 import { CacheUse } from './runtime/cacheUse.js';
 import { materialiser } from './runtime/materialise.js';
-import { chooseProvider } from './runtime/session.js';
+import { chooseProvider } from './runtime/providers.js';
+import { defaultThreads } from './runtime/threads.js';
 
 export type ExplainerOptions = Omit<CaptionerOptions, 'precision'>;
 
@@ -41,8 +41,8 @@ const DEFAULT_BATCH_SIZE = 8;
 export async function openExplainer(options: ExplainerOptions): Promise<Explainer> {
   options.onProgress?.('Reading the checkpoints');
   const { releases, tokenizers, towers, members } = await openAll(options.releases);
-  const provider = chooseProvider(options.provider ?? 'auto');
-  const sessions = new Sessions(provider, options.threads ?? availableParallelism());
+  const provider = await chooseProvider(options.provider ?? 'auto', options.device);
+  const sessions = new Sessions(provider, options.threads ?? defaultThreads());
   const cache = new CacheUse(options.cacheDir ?? defaultCacheDir());
   const materialise = materialiser(cache);
   const inputs: InputSpec[] = [];

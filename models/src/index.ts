@@ -47,5 +47,5 @@ export { measureFidelity } from './fidelity.js';
 export type { Fidelity, FidelityFigures, FidelityImage, FidelityOptions } from './fidelity.js';
 export { inspectRelease } from './inspect.js';
 export type { ReleaseInspection } from './inspect.js';
-export type { ProviderChoice } from './runtime/session.js';
+export type { ProviderChoice, ProviderName } from './runtime/providers.js';
 export type { Precision } from './runtime/loading.js';

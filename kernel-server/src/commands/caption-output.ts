@@ -71,7 +71,7 @@ function table(total: number): CaptionOutput {
     begin(captioner, releaseName) {
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
       const { provider, precision } = captioner;
-      provenance = `Release ${releaseName}, ${precision} on ${provider.name}.`;
+      provenance = `Release ${releaseName}, ${precision} on ${provider.name} (${provider.reason}).`;
       bar?.start(total, 0, { detail: 'captioning' });
     },
     result(result) {

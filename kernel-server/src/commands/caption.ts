@@ -14,6 +14,7 @@ interface CaptionFlags {
   prompt: string;
   precision: Precision;
   provider: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+  device?: number;
   preprocess: PreprocessMode;
   autoOrient: boolean;
   numBeams?: number;
@@ -64,6 +65,7 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
         .choices(['auto', 'cpu', 'webgpu', 'cuda'])
         .default('auto'),
     )
+    .option('--device <n>', 'which CUDA device, counted from 0', wholeNumber(0))
     .addOption(
       new Option('--preprocess <mode>', 'how an image becomes the model’s square')
         .choices(['train-centre', 'openclip-eval'])
@@ -91,7 +93,7 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
     .option('--top-p <x>', 'draw among the likeliest tokens of this mass; 1 is off (default: 1)', anyNumber)
     .option('--seed <n>', 'of drawing: another seed, another caption (default: 0)', wholeNumber(0))
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
-    .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
+    .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--cache <dir>', 'where hashes and computed weights are kept')
     .option('--json', 'one JSON line per image and stage', false)
     .action(async (images: string[], flags: CaptionFlags) => {
@@ -126,6 +128,7 @@ async function caption(images: string[], flags: CaptionFlags): Promise<number> {
   const captioner = await remoteCaptioner({
     releases: [{ dir: releaseDir, clipDir, stages }],
     provider: flags.provider,
+    device: flags.device,
     precision: flags.precision,
     threads: flags.threads,
     cacheDir: flags.cache,

@@ -77,7 +77,7 @@ export function defineExplain(program: Command): void {
         .default('train-centre'),
     )
     .option('--auto-orient', 'turn the image upright by EXIF first (the reference does not)', false)
-    .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
+    .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--cache <dir>', 'where hashes and computed weights are kept')
     .option('--json', 'as JSON; its fields are described in the package’s README', false)
     .action(explain);

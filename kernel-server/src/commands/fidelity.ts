@@ -42,7 +42,7 @@ export function defineFidelity(program: Command, finish: (exitCode: number) => v
     )
     .option('--auto-orient', 'turn images upright by EXIF first (the reference does not)', false)
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
-    .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
+    .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--cache <dir>', 'where hashes and computed weights are kept')
     .option('--json', 'as JSON', false)
     .action(async (images: string[], flags: FidelityFlags) => {

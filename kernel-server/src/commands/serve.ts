@@ -17,6 +17,7 @@ interface ServeFlags extends ReleaseFlags {
   root: string;
   cache?: string;
   provider: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+  device?: number;
   threads?: number;
   batchSize: number;
   logLevel: string;
@@ -35,7 +36,8 @@ export function defineServe(program: Command): void {
         .choices(['auto', 'cpu', 'webgpu', 'cuda'])
         .default('auto'),
     )
-    .option('--threads <n>', 'processor threads (default: all cores)', wholeNumber(1))
+    .option('--device <n>', 'which CUDA device, counted from 0', wholeNumber(0))
+    .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
     .addOption(
       new Option('--log-level <level>', 'what is logged to stderr')
@@ -70,6 +72,7 @@ async function serve(flags: ServeFlags): Promise<void> {
       open: options => remoteCaptioner(options, worker),
       loadPixels: pixels.load,
       provider: flags.provider,
+      ...(flags.device === undefined ? {} : { device: flags.device }),
       ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     },
     batchSize: flags.batchSize,

@@ -26,6 +26,7 @@ export interface EngineOptions {
   open: (options: CaptionerOptions) => Promise<OpenCaptioner>;
   loadPixels: LoadPixels;
   provider?: NonNullable<CaptionerOptions['provider']>;
+  device?: number;
   threads?: number;
   cacheDir?: string;
 }
@@ -73,10 +74,11 @@ export class Engine {
     if (this.#current?.key === key) return this.#current.captioner;
     await this.#release();
     this.#enter('loading', `Opening “${entry.release.name}”.`, entry.release.id);
-    const { cacheDir, provider, threads } = this.#options;
+    const { cacheDir, provider, device, threads } = this.#options;
     const opening = this.#options.open({
       releases: [{ dir: entry.dir, clipDir: entry.clipDir ?? undefined, stages }],
       ...(provider === undefined ? {} : { provider }),
+      ...(device === undefined ? {} : { device }),
       ...(threads === undefined ? {} : { threads }),
       ...(cacheDir === undefined ? {} : { cacheDir }),
       onProgress: phase => {

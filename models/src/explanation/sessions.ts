@@ -1,8 +1,8 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { Graph } from '../graph/builder.js';
 import type { materialiser } from '../runtime/materialise.js';
+import type { Provider } from '../runtime/providers.js';
 import { createSession } from '../runtime/session.js';
-import type { Provider } from '../runtime/session.js';
 
 export type Materialise = ReturnType<typeof materialiser>;
 

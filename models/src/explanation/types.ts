@@ -1,7 +1,7 @@
 /** What an explainer is asked, and what it answers. */
 import type { ReleaseMode, StageId } from '../architecture/release.js';
 import type { InputSpec } from '../image/preprocess.js';
-import type { Provider } from '../runtime/session.js';
+import type { Provider } from '../runtime/providers.js';
 import type { AttentionMap } from './attention.js';
 import type { RawToken } from './reading.js';
 import type { SaliencyMap, SaliencyMethod, Steering } from './saliency.js';

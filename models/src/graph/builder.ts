@@ -77,7 +77,7 @@ export class Graph {
     return this.constant(ElementType.int64, new Uint8Array(data.buffer), shape);
   }
 
-  floats(values: readonly number[], shape: readonly number[] = [values.length]): Value {
+  floats(values: ArrayLike<number>, shape: readonly number[] = [values.length]): Value {
     return this.constant(ElementType.float, new Uint8Array(Float32Array.from(values).buffer), shape);
   }
 
@@ -126,7 +126,8 @@ export class Graph {
     this.nodes.push({
       opType: type,
       domain,
-      name: this.fresh(`${this.name}/${type}`),
+      // Short: a provider's list of nodes may take 8,192 characters. Messages name the operator beside it.
+      name: (this.counter.next++).toString(36),
       input: inputs,
       output: outputs,
       attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
@@ -247,6 +248,27 @@ export class Graph {
   nodeNames(isChosen: (operator: string) => boolean): string[] {
     const own = this.nodes.filter(node => isChosen(node.opType)).map(node => node.name);
     return [...own, ...this.children.flatMap(child => child.nodeNames(isChosen))];
+  }
+
+  /**
+   * Rewrites products with a transposed matrix (`matmulTransposed`) into ONNX's own operators, here and in all
+   * bodies: WebGPU has no FusedMatMul. What is transposed is a weight [out, in], or keys [B, H, slots, d].
+   */
+  withoutFusedMatMul(): this {
+    const weights = new Set(this.initializers.map(({ name }) => name));
+    const plain = this.nodes.flatMap(node => {
+      if (node.opType !== 'FusedMatMul') return [node];
+      const [x, w] = node.input as [Value, Value];
+      const attributes = node.attribute as { name: string; f?: number }[];
+      const alpha = attributes.find(({ name }) => name === 'alpha')!.f!;
+      const own = new Graph(this.name, this.counter);
+      const product = own.matmul(x, own.transpose(w, weights.has(w) ? [1, 0] : [0, 1, 3, 2]));
+      own.node('Mul', [product, this.float(alpha)], node.output);
+      return own.nodes;
+    });
+    this.nodes.splice(0, Infinity, ...plain);
+    this.children.forEach(child => child.withoutFusedMatMul());
+    return this;
   }
 
   toProto(): GraphProto {

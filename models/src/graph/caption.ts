@@ -44,9 +44,10 @@ export function captionGraph(model: CaptionModel): Graph {
     if (lane.from.length === 0) state.add(`x_${lane.name}`, 'float', 3, starts.get(lane.name)!);
     if (prefillRows) state.add(`rows_${lane.name}`, 'int64', 1, prefillRows);
     if (!prefillMask || !beamMask) continue;
-    state.add(`mask_${lane.name}`, 'float', 4, g.unsqueeze(prefillMask, 0, 1));
-    const shape = g.concat([batch, g.size(beamMask, 0), g.size(beamMask, 1)], 0);
-    state.add(`seen_${lane.name}`, 'float', 3, g.expand(beamMask, shape));
+    state.add(`mask_${lane.name}`, 'float', 4, g.unsqueeze(behindUnseenSlot(g, prefillMask), 0, 1));
+    const seen = behindUnseenSlot(g, beamMask);
+    const shape = g.concat([batch, g.size(seen, 0), g.size(seen, 1)], 0);
+    state.add(`seen_${lane.name}`, 'float', 3, g.expand(seen, shape));
   }
   const rows = g.mul(batch, g.ints([stages]));
   const perBeam = g.concat([rows, inputs.beams], 0);
@@ -62,7 +63,8 @@ export function captionGraph(model: CaptionModel): Graph {
   state.add('canImprove', 'bool', 2, g.filled(g.concat([rows, g.ints([1])], 0), 1, 'bool'));
   state.add('goOn', 'bool', 0, g.bool(true));
 
-  const noSlots = g.filled(g.concat([batch, g.ints([heads, 0, width / heads])], 0), 0, 'float');
+  // One slot that nobody sees, gone after the prefill: a product over no slots ends the process on WebGPU (decision 010).
+  const noSlots = g.filled(g.concat([batch, g.ints([heads, 1, width / heads])], 0), 0, 'float');
   const pools = new Carried();
   for (const lane of lanes)
     for (const block of lane.blocks)
@@ -80,6 +82,12 @@ export function captionGraph(model: CaptionModel): Graph {
   g.output(g.reshape(after['scores']!, [-1, stages]), 'float', ['B', stages], 'scores');
   g.output(g.size(after['sequences']!, 2), 'int64', [1], 'steps');
   return g;
+}
+
+/** A mask [n, slots] with a first column for a slot that may not be seen: [n, 1 + slots] */
+function behindUnseenSlot(g: Graph, mask: Value): Value {
+  const column = g.filled(g.concat([g.size(mask, 0), g.ints([1])], 0), UNSEEN, 'float');
+  return g.concat([column, mask], 1);
 }
 
 /** What the first lanes begin with: their distinct prefixes, then their stages' prompts. Lane → [B, L, C] */

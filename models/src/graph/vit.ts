@@ -9,14 +9,21 @@ import type { VitForm, VitSizes, VitWeights } from './weights.js';
  * Input `pixels` [B, 3, S, S]. Outputs `features` [B, E], what `encode_image` gives, and `embedding` [B, E], the same
  * of unit length.
  */
-export function vitGraph(weights: VitWeights, sizes: VitSizes, form: VitForm): Graph {
+export function vitGraph(
+  weights: VitWeights,
+  sizes: VitSizes,
+  form: VitForm,
+  /** Set where MultiHeadAttention computes wrong or is missing (decision 010). */
+  explicitAttention = false,
+): Graph {
   const { imageSize, heads, embedding } = sizes;
   const g = new Graph('vit');
   const pixels = g.input('pixels', 'float', ['B', 3, imageSize, imageSize]);
 
   let x = tokens(g, pixels, weights, sizes); // [B, L, D]
   if (weights.normPre) x = layerNorm(g, x, weights.normPre, form.epsilon);
-  for (const block of weights.blocks) x = encoderBlock(g, x, block, heads, form);
+  const scope = explicitAttention ? () => undefined : {};
+  for (const block of weights.blocks) x = encoderBlock(g, x, block, heads, form, scope);
 
   // Normalising each token and taking one of them is taking it and normalising.
   if (form.pooling === 'token') x = g.gather(x, g.int(0), 1); // [B, D]

@@ -5,29 +5,16 @@ import * as ort from 'onnxruntime-node';
 import { DermcapError } from '../errors.js';
 import { WEIGHT_ROOT } from '../graph/builder.js';
 import type { Graph } from '../graph/builder.js';
+import type { Provider } from './providers.js';
 
-export type ProviderChoice = 'auto' | 'cpu' | 'webgpu' | 'cuda';
-
-export interface Provider {
-  name: 'cpu' | 'webgpu' | 'cuda';
-  /** Why this one, in words. */
-  reason: string;
-}
-
-/** Which execution provider to use. `auto` takes the CPU: the only one whose captions are checked token by token. */
-export function chooseProvider(choice: ProviderChoice): Provider {
-  if (choice === 'auto')
-    return {
-      name: 'cpu',
-      reason:
-        'chosen automatically: the only provider whose captions are proven equal to the reference so far',
-    };
-  return { name: choice, reason: 'asked for by name' };
-}
-
-/** Operators that gain from a GPU; everything else, the bookkeeping of the search, stays on the CPU there. */
-const GPU_OPERATORS =
-  /^(MatMul|FusedMatMul|FastGelu|BiasGelu|Gelu|SkipLayerNormalization|LayerNormalization|Softmax|Conv|MultiHeadAttention)$/;
+/**
+ * Operators that run on WebGPU: what the blocks of the towers and of the language model are made of. Everything else,
+ * the search's bookkeeping in integers and booleans and the choice among the logits, stays on the CPU (decision 010).
+ */
+const WEBGPU_OPERATORS = new Set([
+  ...['MatMul', 'Conv', 'Softmax', 'LayerNormalization', 'FastGelu', 'BiasGelu', 'Gelu'],
+  ...['Add', 'Mul', 'Reshape', 'Transpose', 'Split', 'Concat'],
+]);
 
 /** onnxruntime would put the residual's addition and its layer norm back into one node, which is slower (decision 006). */
 const UNWANTED_FUSIONS = 'SkipLayerNormFusion';
@@ -44,13 +31,10 @@ export async function createSession(
   threads: number,
   { prepack = true }: SessionSettings = {},
 ): Promise<ort.InferenceSession> {
-  const executionProvider: ort.InferenceSession.ExecutionProviderConfig =
-    provider.name === 'webgpu'
-      ? { name: 'webgpu', forceCpuNodeNames: graph.nodeNames(type => !GPU_OPERATORS.test(type)) }
-      : provider.name;
+  const model = provider.name === 'webgpu' ? graph.withoutFusedMatMul() : graph;
   try {
-    return await ort.InferenceSession.create(graph.encode(), {
-      executionProviders: [executionProvider],
+    return await ort.InferenceSession.create(model.encode(), {
+      executionProviders: [executionProvider(model, provider)],
       intraOpNumThreads: threads,
       logSeverityLevel: 3,
       extra: {
@@ -69,4 +53,17 @@ export async function createSession(
       { hint: 'Use --provider cpu, or see docs/gpu.md for how to turn a GPU on.', cause },
     );
   }
+}
+
+function executionProvider(
+  graph: Graph,
+  { name, device = 0 }: Provider,
+): ort.InferenceSession.ExecutionProviderConfig {
+  if (name === 'webgpu') return { name, forceCpuNodeNames: webgpuCpuNodes(graph) };
+  return name === 'cuda' ? { name, deviceId: device } : name;
+}
+
+/** Names of the nodes that stay on the CPU when the rest runs on WebGPU. */
+export function webgpuCpuNodes(graph: Graph): string[] {
+  return graph.nodeNames(type => !WEBGPU_OPERATORS.has(type));
 }
