@@ -167,7 +167,7 @@ async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Cap
 
   onProgress('Reading the checkpoints');
   const opened = await openAll(options.releases);
-  const { towers, members } = opened;
+  const { towers, inputs, members } = opened;
   // Beside everything that follows: it reads gigabytes the first time.
   const hashing = hashFiles(
     [...members.map(({ stage }) => stage.path), ...towers.map(t => t.weightsFile)],
@@ -193,14 +193,13 @@ async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Cap
   const sha256 = await hashing;
   onProgress('Ready');
 
-  const inputs: InputSpec[] = [];
   return new OnnxCaptioner(
     {
       releases: opened.releases.map(({ name, mode }) => ({ name, mode })),
-      towers: towers.map(({ name, weightsFile, imageSize: size, mean, std, centre }) => ({
+      towers: towers.map(({ name, weightsFile, input }) => ({
         name,
         sha256: sha256.get(weightsFile)!,
-        input: indexOf(inputs, { size, mean, std, centre }),
+        input,
       })),
       stages: members.map(({ stage: { id, label, file, prompt, path }, release, tower }) => ({
         id,
@@ -221,11 +220,4 @@ async function openWith(cache: CacheUse, options: CaptionerOptions): Promise<Cap
     new StageScorer(groups, new Sessions(provider, threads)),
     cache,
   );
-}
-
-/** Place of a value in a list of distinct ones, where it is put if it is new. */
-function indexOf<T>(distinct: T[], value: T): number {
-  const key = JSON.stringify(value);
-  const found = distinct.findIndex(item => JSON.stringify(item) === key);
-  return found < 0 ? distinct.push(value) - 1 : found;
 }

@@ -21,7 +21,6 @@ import type {
   TextRequest,
   VisionRollout,
 } from './explanation/types.js';
-import type { InputSpec } from './image/preprocess.js';
 import { openAll } from './opening.js';
 import { defaultCacheDir } from './runtime/cache.js';
 import { CacheUse } from './runtime/cacheUse.js';
@@ -40,22 +39,18 @@ const DEFAULT_BATCH_SIZE = 8;
  */
 export async function openExplainer(options: ExplainerOptions): Promise<Explainer> {
   options.onProgress?.('Reading the checkpoints');
-  const { releases, tokenizers, towers, members } = await openAll(options.releases);
+  const { releases, tokenizers, towers, inputs, members } = await openAll(options.releases);
   const provider = await chooseProvider(options.provider ?? 'auto', options.device);
   const sessions = new Sessions(provider, options.threads ?? defaultThreads());
   const cache = new CacheUse(options.cacheDir ?? defaultCacheDir());
   const materialise = materialiser(cache);
-  const inputs: InputSpec[] = [];
   return new OnnxExplainer(
     {
       releases: releases.map(({ name, mode }) => ({ name, mode })),
       stages: members.map(({ stage: { id, label, file, prompt }, release, tower }) => ({
         ...{ id, label, file, prompt, release, tower },
       })),
-      towers: towers.map(({ name, imageSize: size, mean, std, centre }) => ({
-        name,
-        input: indexOf(inputs, { size, mean, std, centre }),
-      })),
+      towers: towers.map(({ name, input }) => ({ name, input })),
       inputs,
       provider,
     },
@@ -166,11 +161,4 @@ class OnnxExplainer implements Explainer {
       { hint: 'Preprocess the image for each of `inputs`.' },
     );
   }
-}
-
-/** Place of a value in a list of distinct ones, where it is put if it is new. */
-function indexOf<T>(distinct: T[], value: T): number {
-  const key = JSON.stringify(value);
-  const found = distinct.findIndex(item => JSON.stringify(item) === key);
-  return found < 0 ? distinct.push(value) - 1 : found;
 }

@@ -6,6 +6,7 @@ import { openVisionTower } from './architecture/tower.js';
 import type { VisionTower } from './architecture/tower.js';
 import type { ReleaseRequest } from './captioner.js';
 import { DermcapError } from './errors.js';
+import type { InputSpec } from './image/preprocess.js';
 import type { Member } from './runtime/stageGroups.js';
 import { gpt2Tokenizer, loadTokenizer } from './text/tokenizer.js';
 import type { Tokenizer } from './text/tokenizer.js';
@@ -15,8 +16,10 @@ export interface OpenReleases {
   releases: OpenRelease[];
   /** One a release. */
   tokenizers: Tokenizer[];
-  /** Distinct ones. */
-  towers: VisionTower[];
+  /** Distinct ones, each with its place among `inputs`. */
+  towers: (VisionTower & { input: number })[];
+  /** The distinct ways in which the towers want an image. */
+  inputs: InputSpec[];
   /** All stages of all releases, in order. */
   members: (Member & { release: number })[];
 }
@@ -29,7 +32,8 @@ export async function openAll(requests: readonly ReleaseRequest[]): Promise<Open
   const releases: OpenRelease[] = [];
   const tokenizers: Tokenizer[] = [];
   const folders: string[] = [];
-  const towers: VisionTower[] = [];
+  const towers: OpenReleases['towers'] = [];
+  const inputs: InputSpec[] = [];
   const members: (Member & { release: number })[] = [];
   for (const [index, { dir, clipDir, stages, mode }] of requests.entries()) {
     const release = await openRelease(dir, stages, { mode });
@@ -42,7 +46,9 @@ export async function openAll(requests: readonly ReleaseRequest[]): Promise<Open
     const folder = await realpath(towerDir).catch(() => towerDir);
     let tower = folders.indexOf(folder);
     if (tower < 0) {
-      tower = towers.push(await openVisionTower(towerDir)) - 1;
+      const vision = await openVisionTower(towerDir);
+      const { imageSize: size, mean, std, centre } = vision;
+      tower = towers.push({ ...vision, input: placeOf(inputs, { size, mean, std, centre }) }) - 1;
       folders.push(folder);
     }
     for (const stage of release.stages) {
@@ -54,7 +60,14 @@ export async function openAll(requests: readonly ReleaseRequest[]): Promise<Open
     releases.push(release);
     tokenizers.push(tokenizer);
   }
-  return { releases, tokenizers, towers, members };
+  return { releases, tokenizers, towers, inputs, members };
+}
+
+/** Place of a value in a list of distinct ones, where it is put if it is new. */
+function placeOf<T>(distinct: T[], value: T): number {
+  const key = JSON.stringify(value);
+  const found = distinct.findIndex(item => JSON.stringify(item) === key);
+  return found < 0 ? distinct.push(value) - 1 : found;
 }
 
 async function releaseTokenizer(releaseDir: string): Promise<Tokenizer> {
