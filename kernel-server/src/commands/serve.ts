@@ -18,6 +18,7 @@ interface ServeFlags extends ReleaseFlags {
   cache?: string;
   provider: 'auto' | 'cpu' | 'webgpu' | 'cuda';
   device?: number;
+  precision: 'exact' | 'fast';
   threads?: number;
   batchSize: number;
   logLevel: string;
@@ -37,6 +38,12 @@ export function defineServe(program: Command): void {
         .default('auto'),
     )
     .option('--device <n>', 'which CUDA device, counted from 0', wholeNumber(0))
+    .addOption(
+      new Option('--precision <precision>', 'exact: fp32, as the reference; fast: int8')
+        .choices(['exact', 'fast'])
+        .default('exact')
+        .env('DERMCAP_PRECISION'),
+    )
     .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
     .addOption(
@@ -72,6 +79,7 @@ async function serve(flags: ServeFlags): Promise<void> {
       open: options => remoteCaptioner(options, worker),
       loadPixels: pixels.load,
       provider: flags.provider,
+      precision: flags.precision,
       ...(flags.device === undefined ? {} : { device: flags.device }),
       ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     },

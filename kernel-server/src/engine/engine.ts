@@ -27,6 +27,7 @@ export interface EngineOptions {
   loadPixels: LoadPixels;
   provider?: NonNullable<CaptionerOptions['provider']>;
   device?: number;
+  precision?: NonNullable<CaptionerOptions['precision']>;
   threads?: number;
   cacheDir?: string;
 }
@@ -74,11 +75,12 @@ export class Engine {
     if (this.#current?.key === key) return this.#current.captioner;
     await this.#release();
     this.#enter('loading', `Opening “${entry.release.name}”.`, entry.release.id);
-    const { cacheDir, provider, device, threads } = this.#options;
+    const { cacheDir, provider, device, precision, threads } = this.#options;
     const opening = this.#options.open({
       releases: [{ dir: entry.dir, clipDir: entry.clipDir ?? undefined, stages }],
       ...(provider === undefined ? {} : { provider }),
       ...(device === undefined ? {} : { device }),
+      ...(precision === undefined ? {} : { precision }),
       ...(threads === undefined ? {} : { threads }),
       ...(cacheDir === undefined ? {} : { cacheDir }),
       onProgress: phase => {
