@@ -13,7 +13,14 @@ import { cachedJson, fileIdentity } from './cache.js';
 import { digest } from './identity.js';
 
 const FIRST_LOOK_BYTES = 64 << 10;
-const CHUNK_BYTES = 4 << 20;
+/** Small enough for both sides to stay in the processor's cache. */
+const CHUNK_BYTES = 1 << 20;
+
+/** Open files, and a buffer for each side of a comparison. */
+interface Reading {
+  files: ReadonlyMap<string, FileHandle>;
+  buffers: readonly [Buffer, Buffer];
+}
 
 export interface Sharing {
   /** Path of a weight in the model ("gpt2.blocks.3.mlp.up.weight") → are the two equal, and its stored bytes. */
@@ -31,12 +38,16 @@ export async function compareWeights(a: object, b: object, cacheDir: string): Pr
   const key = digest('sharing-v1', JSON.stringify(identities), JSON.stringify(layout));
   return cachedJson(join(cacheDir, 'sharing', `${key}.json`), async () => {
     const handles = new Map<string, FileHandle>();
+    const reading: Reading = {
+      files: handles,
+      buffers: [Buffer.allocUnsafe(CHUNK_BYTES), Buffer.allocUnsafe(CHUNK_BYTES)],
+    };
     try {
       for (const file of files) handles.set(file, await open(file));
       const weights: Sharing['weights'] = {};
       for (const [path, source] of left) {
         const other = right.get(path);
-        const equal = other !== undefined && (await sourcesEqual(source, other, handles));
+        const equal = other !== undefined && (await sourcesEqual(source, other, reading));
         weights[path] = {
           equal,
           bytes: sourceViews(source).reduce((sum, view) => sum + storedBytes(view), 0),
@@ -62,19 +73,15 @@ export function sharesAll(sharing: Sharing, ...prefixes: string[]): boolean {
   );
 }
 
-async function sourcesEqual(
-  a: WeightSource,
-  b: WeightSource,
-  handles: Map<string, FileHandle>,
-): Promise<boolean> {
+async function sourcesEqual(a: WeightSource, b: WeightSource, reading: Reading): Promise<boolean> {
   if (a.kind !== b.kind || sourceShape(a).join() !== sourceShape(b).join()) return false;
   if (a.kind === 'lora' && b.kind === 'lora' && a.scale !== b.scale) return false;
   const [left, right] = [sourceViews(a), sourceViews(b)];
-  for (const [i, view] of left.entries()) if (!(await viewsEqual(view, right[i]!, handles))) return false;
+  for (const [i, view] of left.entries()) if (!(await viewsEqual(view, right[i]!, reading))) return false;
   return true;
 }
 
-async function viewsEqual(a: TensorView, b: TensorView, handles: Map<string, FileHandle>): Promise<boolean> {
+async function viewsEqual(a: TensorView, b: TensorView, { files, buffers }: Reading): Promise<boolean> {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
   if (a.file === b.file && a.offset === b.offset && a.strides.join() === b.strides.join()) return true;
   // A strided tensor may be equal to a contiguous one; calling them different costs speed, never correctness.
@@ -83,11 +90,11 @@ async function viewsEqual(a: TensorView, b: TensorView, handles: Map<string, Fil
   for (let done = 0; done < bytes;) {
     const length = Math.min(done === 0 ? FIRST_LOOK_BYTES : CHUNK_BYTES, bytes - done);
     const [left, right] = await Promise.all([
-      handles.get(a.file)!.read(Buffer.allocUnsafe(length), 0, length, a.offset + done),
-      handles.get(b.file)!.read(Buffer.allocUnsafe(length), 0, length, b.offset + done),
+      files.get(a.file)!.read(buffers[0], 0, length, a.offset + done),
+      files.get(b.file)!.read(buffers[1], 0, length, b.offset + done),
     ]);
-    if (left.bytesRead !== length || right.bytesRead !== length || !left.buffer.equals(right.buffer))
-      return false;
+    const isEqual = buffers[0].compare(buffers[1], 0, length, 0, length) === 0;
+    if (left.bytesRead !== length || right.bytesRead !== length || !isEqual) return false;
     done += length;
   }
   return true;
