@@ -59,7 +59,7 @@ export function RunBar({ model, trans, run }: BarProps & { run: CaptionRun }): R
       )}
       <span className="dc-Spacer" />
       {run.active ? (
-        <Button small keyName="." disabled={run.cancelling || !state} onClick={() => void run.cancel()}>
+        <Button small keyName="." disabled={run.cancelling} onClick={() => void run.cancel()}>
           {run.cancelling ? trans.__('Cancelling…') : trans.__('Cancel')}
         </Button>
       ) : (

@@ -94,6 +94,19 @@ describe('CaptionRun', () => {
     expect(results.of('1.png').captions.a).toBeDefined();
   });
 
+  it('keeps a cancel that comes before the server has accepted the run', async () => {
+    const { client, send, cancelled } = server();
+    const run = new CaptionRun(client, new Results(), images);
+    const ended = run.start(request);
+    void run.cancel();
+    expect(run.cancelling).toBe(true);
+    expect(cancelled).toEqual([]);
+    await send(state({ state: 'cancelled' }));
+    await ended;
+    expect(cancelled).toEqual(['r1']);
+    expect(run.active).toBe(false);
+  });
+
   it('ends with the reason when the server has forgotten the run', async () => {
     const { client, send } = server();
     const run = new CaptionRun(client, new Results(), images);

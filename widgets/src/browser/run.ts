@@ -83,6 +83,7 @@ export class CaptionRun {
     await this.guard(async () => {
       this._run = await this.client.startRun({ ...request, images: [...this.images] });
       this._changed.emit();
+      if (this._cancelling) void this.askToCancel(this._run.id);
       await this.listen(this._run.id);
     });
   }
@@ -93,13 +94,17 @@ export class CaptionRun {
     await this.guard(() => this.listen(run.id));
   }
 
-  /** Asks the server to stop; captions made so far stay. */
+  /** Asks the server to stop, as soon as it has accepted the run; captions made so far stay. */
   async cancel(): Promise<void> {
-    if (!this._run || !this.active || this._cancelling) return;
+    if (!this.active || this._cancelling) return;
     this._cancelling = true;
     this._changed.emit();
+    if (this._run) await this.askToCancel(this._run.id);
+  }
+
+  private async askToCancel(id: string): Promise<void> {
     try {
-      await this.client.cancelRun(this._run.id);
+      await this.client.cancelRun(id);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this._cancelling = false;
