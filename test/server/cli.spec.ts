@@ -154,7 +154,9 @@ describe('dermcap caption', () => {
     expect(stdout).toMatch(/Image +│ Stage +│ Caption/);
     expect(stdout).toMatch(/img1\.png +│ A /);
     expect(stdout).toMatch(/more\/empty\.png +│ failed/);
-    expect(stdout).toMatch(/Release shared-pair, exact on cpu \(asked for by name\)\. 1 of 2 images failed\./);
+    expect(stdout).toMatch(
+      /Release shared-pair, exact on cpu \(asked for by name\)\. 1 of 2 images failed\./,
+    );
     expect(stdout).toMatch(/Research use only, not for clinical use\./);
     expect(stderr).toBe('');
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
