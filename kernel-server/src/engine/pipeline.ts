@@ -126,6 +126,23 @@ async function loadOne(
   }
 }
 
+/** What decides how a stage's captions come out, beside the image and the prompt. */
+export function provenance(
+  captioner: Captioner,
+  stage: number,
+  job: CaptionJob,
+): Pick<Caption, 'release' | 'clip' | 'decoding' | 'precision' | 'preprocess' | 'autoOrient'> {
+  const { release, tower, sha256 } = captioner.stages[stage]!;
+  return {
+    release: { name: job.releaseName ?? captioner.releases[release]!.name, sha256 },
+    clip: { sha256: captioner.towers[tower]!.sha256 },
+    decoding: job.decoding,
+    precision: captioner.precision,
+    preprocess: job.preprocess,
+    autoOrient: job.autoOrient,
+  };
+}
+
 async function captionBatch(
   captioner: Captioner,
   batch: LoadedImage[],
@@ -141,30 +158,16 @@ async function captionBatch(
           ...(job.prompt.mode === 'text' ? { prompt: job.prompt.text } : {}),
         });
   const ms = (performance.now() - startMs) / Math.max(1, images.length * captioner.stages.length);
-  const provenance = {
-    decoding: job.decoding,
-    precision: captioner.precision,
-    provider: captioner.provider.name,
-    preprocess: job.preprocess,
-    autoOrient: job.autoOrient,
-    ms: Math.round(ms * 10) / 10,
-  };
   let row = 0;
   return batch.map(({ name, loaded }): ImageResult => {
     if (loaded instanceof DermcapError)
       return { image: name, error: describeError(loaded, 'image-unreadable') };
     const captions = captioned[row++]!.map(({ stage, caption, tokens, score, prompt }, s) => {
-      const { release, tower, sha256 } = captioner.stages[s]!;
       return {
-        image: name,
-        stage,
-        caption,
-        tokens,
-        score,
-        release: { name: job.releaseName ?? captioner.releases[release]!.name, sha256 },
-        clip: { sha256: captioner.towers[tower]!.sha256 },
-        prompt,
-        ...provenance,
+        ...{ image: name, stage, caption, tokens, score, prompt },
+        ...provenance(captioner, s, job),
+        provider: captioner.provider.name,
+        ms: Math.round(ms * 10) / 10,
       };
     });
     return { image: name, captions };

@@ -1,8 +1,14 @@
 /** The work of a run: the images it still has, captioned batch by batch, and what became of each stored at once. */
 import { DermcapError } from '@dermcap/models/errors';
 import type { OpenCaptioner, LoadPixels } from '../engine/engine.js';
-import { captionImages, describeError, type CaptionJob, type ImageSource } from '../engine/pipeline.js';
-import { recipeId, type NewCaption } from '../study/captions.js';
+import {
+  captionImages,
+  describeError,
+  provenance,
+  type CaptionJob,
+  type ImageSource,
+} from '../engine/pipeline.js';
+import { recipeId } from '../study/captions.js';
 import type { StudyDatabase, StudyFile } from '../study/open.js';
 import type { Outcome, PendingImage, RunStore } from './run-store.js';
 import { smallerBatch } from './runs.js';
@@ -87,20 +93,10 @@ export async function captionPending(work: RunWork): Promise<boolean> {
 /** What captions of this work will be made with; empty where a prompt is not known before. */
 async function recipesOf({ captioner, job, db }: RunWork): Promise<number[]> {
   const ids: number[] = [];
-  for (const stage of captioner.stages) {
+  for (const [s, stage] of captioner.stages.entries()) {
     const prompt = job.prompt.mode === 'text' ? job.prompt.text : stage.prompt;
     if (prompt === null) return [];
-    const recipe: Parameters<typeof recipeId>[1] = {
-      stage: stage.id,
-      release: { name: job.releaseName ?? captioner.releases[stage.release]!.name, sha256: stage.sha256 },
-      clip: { sha256: captioner.towers[stage.tower]!.sha256 },
-      prompt,
-      decoding: job.decoding,
-      precision: captioner.precision,
-      preprocess: job.preprocess,
-      autoOrient: job.autoOrient,
-    } satisfies Partial<NewCaption>;
-    ids.push(await recipeId(db, recipe));
+    ids.push(await recipeId(db, { stage: stage.id, prompt, ...provenance(captioner, s, job) }));
   }
   return ids;
 }
