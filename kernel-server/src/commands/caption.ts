@@ -6,6 +6,7 @@ import type { Decoding, PreprocessMode, PromptChoice, StageId } from '../contrac
 import { EXIT_SOME_FAILED } from './failure.js';
 import { chooseStages, imageSources } from './inputs.js';
 import { anyNumber, wholeNumber } from './numbers.js';
+import { precisionOption, preprocessOption, providerOption } from './options.js';
 
 interface CaptionFlags {
   release?: string;
@@ -55,22 +56,10 @@ export function defineCaption(program: Command, finish: (exitCode: number) => vo
       ]),
     )
     .option('--prompt <text>', '“own” gives each stage the prompt it was trained with', 'own')
-    .addOption(
-      new Option('--precision <precision>', 'exact: fp32, as the reference; fast: int8')
-        .choices(['exact', 'fast'])
-        .default('exact'),
-    )
-    .addOption(
-      new Option('--provider <provider>', 'where the model runs')
-        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
-        .default('auto'),
-    )
+    .addOption(precisionOption())
+    .addOption(providerOption())
     .option('--device <n>', 'which CUDA device, counted from 0', wholeNumber(0))
-    .addOption(
-      new Option('--preprocess <mode>', 'how an image becomes the model’s square')
-        .choices(['train-centre', 'openclip-eval'])
-        .default('train-centre'),
-    )
+    .addOption(preprocessOption())
     .option('--auto-orient', 'turn images upright by EXIF first (the reference does not)', false)
     .option('--num-beams <n>', 'beams; 1 is greedy (default: 4)', wholeNumber(1))
     .option('--max-new-tokens <n>', 'most tokens of a caption (default: 60)', wholeNumber(1))

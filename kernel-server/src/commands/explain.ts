@@ -5,6 +5,7 @@ import type { PreprocessMode, StageId } from '../contract/index.js';
 import { chooseStages } from './inputs.js';
 import type { AttentionDetail, ExplainedText } from './explain-report.js';
 import { wholeNumber } from './numbers.js';
+import { preprocessOption, providerOption } from './options.js';
 
 interface ExplainFlags {
   release?: string;
@@ -66,16 +67,8 @@ export function defineExplain(program: Command): void {
     .option('--stride <n>', 'occlusion: patches from square to square (default: half of it)', wholeNumber(1))
     .option('--masks <n>', 'masking: activation maps that are used (default: 64)', wholeNumber(1))
     .option('--batch-size <n>', 'covered images computed together', wholeNumber(1), 8)
-    .addOption(
-      new Option('--provider <provider>', 'where the model runs')
-        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
-        .default('auto'),
-    )
-    .addOption(
-      new Option('--preprocess <mode>', 'how an image becomes the model’s square')
-        .choices(['train-centre', 'openclip-eval'])
-        .default('train-centre'),
-    )
+    .addOption(providerOption())
+    .addOption(preprocessOption())
     .option('--auto-orient', 'turn the image upright by EXIF first (the reference does not)', false)
     .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--cache <dir>', 'where hashes and computed weights are kept')

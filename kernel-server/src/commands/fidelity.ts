@@ -6,6 +6,7 @@ import type { PreprocessMode, StageId } from '../contract/index.js';
 import { EXIT_SOME_FAILED } from './failure.js';
 import { chooseStages, imageSources } from './inputs.js';
 import { wholeNumber } from './numbers.js';
+import { preprocessOption } from './options.js';
 
 interface FidelityFlags {
   release?: string;
@@ -35,11 +36,7 @@ export function defineFidelity(program: Command, finish: (exitCode: number) => v
         'both',
       ]),
     )
-    .addOption(
-      new Option('--preprocess <mode>', 'how an image becomes the model’s square')
-        .choices(['train-centre', 'openclip-eval'])
-        .default('train-centre'),
-    )
+    .addOption(preprocessOption())
     .option('--auto-orient', 'turn images upright by EXIF first (the reference does not)', false)
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
     .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))

@@ -3,6 +3,7 @@ import { fstatSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import type { DermcapServer } from '../http/server.js';
 import { wholeNumber } from './numbers.js';
+import { precisionOption, providerOption } from './options.js';
 import { openCatalogue, releaseOptions, type ReleaseFlags } from './releases.js';
 
 /** A clean exit waits for the model's native call to return; after this the process goes anyway. */
@@ -32,18 +33,9 @@ export function defineServe(program: Command): void {
     .option('--port <n>', 'port of 127.0.0.1 instead, for development (0: any)', wholeNumber(0))
     .requiredOption('--root <dir>', 'folder whose images are served')
     .option('--cache <dir>', 'where thumbnails and computed weights are kept')
-    .addOption(
-      new Option('--provider <provider>', 'where the model runs')
-        .choices(['auto', 'cpu', 'webgpu', 'cuda'])
-        .default('auto'),
-    )
+    .addOption(providerOption())
     .option('--device <n>', 'which CUDA device, counted from 0', wholeNumber(0))
-    .addOption(
-      new Option('--precision <precision>', 'exact: fp32, as the reference; fast: int8')
-        .choices(['exact', 'fast'])
-        .default('exact')
-        .env('DERMCAP_PRECISION'),
-    )
+    .addOption(precisionOption().env('DERMCAP_PRECISION'))
     .option('--threads <n>', 'processor threads (default: one a core)', wholeNumber(1))
     .option('--batch-size <n>', 'images decoded together', wholeNumber(1), 4)
     .addOption(
