@@ -20,6 +20,7 @@ import { materialiser } from './runtime/materialise.js';
 import { chooseProvider } from './runtime/providers.js';
 import type { ProviderChoice } from './runtime/providers.js';
 import { createSession } from './runtime/session.js';
+import { pixelBatch } from './runtime/tensors.js';
 import { defaultThreads } from './runtime/threads.js';
 import { cleanForClip } from './text/clean.js';
 import { textTokenizer } from './text/towerTokenizer.js';
@@ -99,11 +100,7 @@ export async function openClip(clipDir: string, options: ClipOptions = {}): Prom
   const text = once(() => openTextTower(clipDir, options));
   const images = async (pixels: readonly Float32Array[], output: 'embedding' | 'features') => {
     const session = await vision.get();
-    return inBatches(pixels, async some => {
-      const batch = new Float32Array(some.length * 3 * size * size);
-      some.forEach((image, i) => batch.set(image, i * 3 * size * size));
-      return run(session, { pixels: new Tensor('float32', batch, [some.length, 3, size, size]) }, output);
-    });
+    return inBatches(pixels, some => run(session, { pixels: pixelBatch(some, size) }, output));
   };
   return {
     input: { size, mean, std, centre },

@@ -2,6 +2,7 @@
  * Explanations of captions: attention, likelihoods, saliency. Opened beside a captioner and independent of it: the
  * weights are the checkpoint's own in fp32, read where they lie in the file, whatever precision captions are made in.
  */
+import { pixelsOf } from './asked.js';
 import type { CaptionerOptions } from './captioner.js';
 import { DermcapError } from './errors.js';
 import { saliencyMap } from './explanation/saliency.js';
@@ -151,14 +152,7 @@ class OnnxExplainer implements Explainer {
   }
 
   private pixels(image: ImagePixels, tower: number): Float32Array {
-    const { input } = this.towers[tower]!;
-    const pixels = image instanceof Float32Array ? [image][input] : image.pixels[input];
-    const { size } = this.inputs[input]!;
-    if (pixels?.length === 3 * size * size) return pixels;
-    throw new DermcapError(
-      'pixels-missing',
-      `The vision tower ${this.towers[tower]!.name} wants an image of 3 × ${size} × ${size} values.`,
-      { hint: 'Preprocess the image for each of `inputs`.' },
-    );
+    const { input, name } = this.towers[tower]!;
+    return pixelsOf(image, input, this.inputs[input]!.size, name);
   }
 }

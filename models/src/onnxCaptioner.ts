@@ -1,23 +1,22 @@
 /** The captioner over onnxruntime sessions. */
-import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
+import { pixelsOf, promptOf } from './asked.js';
 import type {
   Captioner,
   CaptionerDescription,
   CaptionRequest,
   ImageInput,
   StageCaption,
-  StageDescription,
   TokenScores,
 } from './captioner.js';
 import { stopTokenOf, withDefaults } from './decoding.js';
-import { DermcapError } from './errors.js';
 import { NO_TOKEN } from './graph/beam.js';
 import type { CaptionModel } from './graph/lanes.js';
 import type { CacheUse } from './runtime/cacheUse.js';
 import { contentSeed, stageSeed } from './runtime/draws.js';
 import { captionFeeds } from './runtime/feeds.js';
 import type { StageScorer } from './runtime/scoring.js';
+import { pixelBatch } from './runtime/tensors.js';
 import { unitLength } from './runtime/unitLength.js';
 import type { Tokenizer } from './text/tokenizer.js';
 
@@ -72,10 +71,7 @@ export class OnnxCaptioner implements Captioner {
     const decoding = withDefaults(request.decoding ?? {});
     const features = await Promise.all(this.towers.map((_, tower) => this.featuresOf(images, tower)));
     const seeds =
-      request.imageSeeds ??
-      (decoding.doSample
-        ? images.map(image => contentSeed('features' in image ? image.features[0]! : pixelsOf(image, 0)))
-        : []);
+      request.imageSeeds ?? (decoding.doSample ? images.map(image => contentSeed(contentOf(image))) : []);
     const results = images.map(() => Array<StageCaption>(this.stages.length));
     for (const { members, model, session } of this.groups) {
       const tokenizer = this.tokenizers[members[0]!]!;
@@ -132,15 +128,13 @@ export class OnnxCaptioner implements Captioner {
 
   /** Features of one tower, one [D] per image. */
   private async featuresOf(images: readonly ImageInput[], tower: number): Promise<Float32Array[]> {
-    const { input } = this.towers[tower]!;
+    const { input, name } = this.towers[tower]!;
     const { size } = this.inputs[input]!;
     const results = images.map(image => ('features' in image ? image.features[tower]! : null));
     const missing = images.flatMap((image, i) => ('features' in image ? [] : [{ image, i }]));
     if (missing.length > 0) {
-      const batch = new Float32Array(missing.length * 3 * size * size);
-      missing.forEach(({ image }, row) => batch.set(pixelsOf(image, input), row * 3 * size * size));
-      const pixels = new Tensor('float32', batch, [missing.length, 3, size, size]);
-      const { features } = await this.visions[tower]!.run({ pixels });
+      const pixels = missing.map(({ image }) => pixelsOf(image, input, size, name));
+      const { features } = await this.visions[tower]!.run({ pixels: pixelBatch(pixels, size) });
       const width = features!.dims[1]!;
       missing.forEach(({ i }, row) => {
         results[i] = (features!.data as Float32Array).slice(row * width, (row + 1) * width);
@@ -150,12 +144,10 @@ export class OnnxCaptioner implements Captioner {
   }
 }
 
-function pixelsOf(image: Exclude<ImageInput, { features: unknown }>, input: number): Float32Array {
-  const pixels = image instanceof Float32Array ? [image][input] : image.pixels[input];
-  if (pixels) return pixels;
-  throw new DermcapError('pixels-missing', `The image has no pixels for input ${input} of the captioner.`, {
-    hint: 'These releases have vision towers that want images prepared in different ways: preprocess for each of `inputs`.',
-  });
+/** What names an image when nothing else does: the first of the arrays it came as. */
+function contentOf(image: ImageInput): Float32Array {
+  if (image instanceof Float32Array) return image;
+  return ('features' in image ? image.features : image.pixels)[0]!;
 }
 
 /** [B, D] row-major */
@@ -164,14 +156,6 @@ function concatenated(rows: readonly Float32Array[]): Float32Array {
   const flat = new Float32Array(rows.length * width);
   rows.forEach((row, i) => flat.set(row, i * width));
   return flat;
-}
-
-function promptOf(stage: StageDescription, asked: string | undefined): string {
-  const prompt = asked ?? stage.prompt;
-  if (prompt !== null) return prompt;
-  throw new DermcapError('prompt-unknown', `${stage.file} does not say which prompt it was trained with.`, {
-    hint: 'Give a prompt (--prompt TEXT).',
-  });
 }
 
 /** What Python's `str.strip` takes off: some control characters too, unlike JavaScript's `trim`. */

@@ -3,6 +3,7 @@ import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 import { DermcapError } from '../errors.js';
 import type { ExplainedModel } from '../graph/explain.js';
+import { int64 } from '../runtime/tensors.js';
 import { attentionRollout } from './attention.js';
 import type { AttentionMap } from './attention.js';
 
@@ -140,8 +141,4 @@ export function readingFeeds(
 
 function range(from: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => from + i);
-}
-
-export function int64(values: readonly number[]): Tensor {
-  return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
 }

@@ -2,6 +2,7 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { OpenStage } from '../architecture/release.js';
 import { mapSources } from '../architecture/source.js';
+import { promptOf } from '../asked.js';
 import { DermcapError } from '../errors.js';
 import { divergenceGraph, explainGraph, likelihoodGraph } from '../graph/explain.js';
 import type { ExplainedModel } from '../graph/explain.js';
@@ -38,13 +39,7 @@ export class StageReader {
 
   /** @throws DermcapError `prompt-unknown` */
   tokens(request: TextRequest): ReadingTokens & { promptText: string } {
-    const promptText = request.prompt ?? this.stage.prompt;
-    if (promptText === null)
-      throw new DermcapError(
-        'prompt-unknown',
-        `${this.stage.file} does not say which prompt it was trained with.`,
-        { hint: 'Give a prompt (--prompt TEXT).' },
-      );
+    const promptText = promptOf(this.stage, request.prompt);
     const text = typeof request.text === 'string' ? this.tokenizer.encode(request.text) : [...request.text];
     if (request.endOfText === true) text.push(this.endOfText);
     return { promptText, prompt: this.tokenizer.encode(promptText), text };

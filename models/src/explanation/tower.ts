@@ -1,10 +1,10 @@
 /** The vision tower as explanations need it: embeddings of many images, attention and activations of one. */
-import { Tensor } from 'onnxruntime-node';
 import type { ProjectorArchitecture } from '../architecture/projectors.js';
 import { mapSources } from '../architecture/source.js';
 import type { VisionTower } from '../architecture/tower.js';
 import { vitAttentionGraph, vitGraph } from '../graph/vit.js';
 import type { VitWeights } from '../graph/weights.js';
+import { pixelBatch } from '../runtime/tensors.js';
 import { attentionRollout } from './attention.js';
 import type { Materialise, Sessions } from './sessions.js';
 import type { VisionRollout } from './types.js';
@@ -35,7 +35,7 @@ export class TowerReader {
     const weights = await this.weights();
     const { sizes, form } = this.tower;
     const session = await this.sessions.get(`vision ${this.index}`, () => vitGraph(weights, sizes, form));
-    const { embedding, features } = await session.run({ pixels: this.batch(images) });
+    const { embedding, features } = await session.run({ pixels: pixelBatch(images, this.size) });
     return { embedding: embedding!.data as Float32Array, features: features!.data as Float32Array };
   }
 
@@ -71,14 +71,7 @@ export class TowerReader {
     const session = await this.sessions.get(`vision attention ${this.index}`, () =>
       vitAttentionGraph(weights, this.tower.sizes, this.tower.form),
     );
-    return session.run({ pixels: this.batch([pixels]) });
-  }
-
-  private batch(images: readonly Float32Array[]): Tensor {
-    const each = 3 * this.size ** 2;
-    const batch = new Float32Array(images.length * each);
-    images.forEach((image, i) => batch.set(image, i * each));
-    return new Tensor('float32', batch, [images.length, 3, this.size, this.size]);
+    return session.run({ pixels: pixelBatch([pixels], this.size) });
   }
 
   private weights(): Promise<VitWeights> {

@@ -15,6 +15,7 @@ import { NO_TOKEN } from './beam.js';
 import { Graph } from './builder.js';
 import type { Value } from './builder.js';
 import { Carried } from './carried.js';
+import { unitLength } from './encoder.js';
 import { declareInputs } from './inputs.js';
 import type { CaptionInputs } from './inputs.js';
 import { lanesOf, startsOf, UNSEEN } from './lanes.js';
@@ -101,8 +102,7 @@ function firstInputs(
   const { width } = model.sizes;
   const prefixes = model.prefixes.map(({ tower, input, projector: weights, slots }) => {
     const features = inputs.features.get(tower)!; // [B, D]
-    const embedding =
-      input === 'features' ? features : g.op('LpNormalization', [features], { axis: { i: -1 }, p: { i: 2 } });
+    const embedding = input === 'features' ? features : unitLength(g, features);
     return projector(g, embedding, weights, slots, width); // [B, slots, C]
   });
   const positions = (stage: number, from: number, count: Value) =>

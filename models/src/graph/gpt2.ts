@@ -3,6 +3,7 @@
  * one and a growing one. Nothing is ever reordered: which slots a position may see is an additive mask.
  */
 import type { Graph, Value, Weight } from './builder.js';
+import { layerNorm } from './encoder.js';
 import { conv1d } from './linear.js';
 import type { Gpt2Block, LayerNorm } from './weights.js';
 
@@ -41,11 +42,7 @@ export function settled(g: Graph, { stream, pending }: Residual): Value {
  */
 export function normalise(g: Graph, x: Residual, norm: LayerNorm): { normed: Value; stream: Value } {
   const stream = settled(g, x);
-  const normed = g.op('LayerNormalization', [stream, g.weight(norm.weight), g.weight(norm.bias)], {
-    axis: { i: -1 },
-    epsilon: { f: EPSILON },
-  });
-  return { normed, stream };
+  return { normed: layerNorm(g, stream, norm, EPSILON), stream };
 }
 
 /**

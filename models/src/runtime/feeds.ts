@@ -8,6 +8,7 @@ import type { CaptionModel } from '../graph/lanes.js';
 import { uniforms } from './draws.js';
 import type { Stream } from './draws.js';
 import { layoutFeeds } from './layout.js';
+import { bool, float32, int64 } from './tensors.js';
 
 /** Decoding options with texts already as token ids. */
 export interface DecodingIds extends Omit<Decoding, 'badWords' | 'stopText' | 'seed'> {
@@ -110,16 +111,4 @@ function options(decoding: DecodingIds, sizes: CaptionModel['sizes']): Record<st
     tailMass: new Tensor('float64', Float64Array.of(1 - decoding.topP), []),
     draws: new Tensor('float64', Float64Array.from(draws.flat()), [draws.length, draws[0]!.length]),
   };
-}
-
-function int64(values: readonly number[], shape: readonly number[] = [values.length]): Tensor {
-  return new Tensor('int64', BigInt64Array.from(values, BigInt), shape);
-}
-
-function float32(values: readonly number[], shape: readonly number[]): Tensor {
-  return new Tensor('float32', Float32Array.from(values), shape);
-}
-
-function bool(value: boolean): Tensor {
-  return new Tensor('bool', Uint8Array.of(value ? 1 : 0), []);
 }

@@ -2,9 +2,10 @@
  * Where everything stands in a prefill of `[prefix … ; prompt of stage 0 ; prompt of stage 1 ; …]`, as inputs of the
  * caption graph: which rows each lane takes, and which positions may see which.
  */
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { lanesOf, startsOf, takesAll, UNSEEN } from '../graph/lanes.js';
 import type { CaptionModel, Lane } from '../graph/lanes.js';
+import { float32, int64 } from './tensors.js';
 
 /** One position of the prefill: where it stands, and which stages it is part of. */
 interface Row {
@@ -93,9 +94,5 @@ function mask<From, To>(
   sees: (from: From, to: To) => boolean,
 ): Tensor {
   const values = from.flatMap(a => to.map(b => (sees(a, b) ? 0 : UNSEEN)));
-  return new Tensor('float32', Float32Array.from(values), [from.length, to.length]);
-}
-
-function int64(values: readonly number[]): Tensor {
-  return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
+  return float32(values, [from.length, to.length]);
 }

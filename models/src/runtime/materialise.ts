@@ -40,7 +40,7 @@ async function materialise(source: WeightSource, cache: CacheUse): Promise<Weigh
     const { file, offset, shape } = source.view;
     return { file, offset, shape };
   }
-  const parts: Float32Array[] = await Promise.all(sourceViews(source).map(view => readFloat32(view)));
+  const parts = await readParts(source);
   const shape = sourceShape(source);
   const scale = source.kind === 'lora' ? source.scale : 1;
   const name = digest(RECIPE, source.kind, JSON.stringify([shape, scale]), ...parts.map(bytesOf));
@@ -49,8 +49,7 @@ async function materialise(source: WeightSource, cache: CacheUse): Promise<Weigh
   // Its size too: a machine that lost power may keep the name of a file without its content.
   const written = await stat(file).catch(() => null);
   if (written?.size !== DTYPE_SIZE.float32 * elementCount(shape)) {
-    const values = source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
-    await cache.write(file, bytesOf(values));
+    await cache.write(file, bytesOf(combined(source, parts)));
   }
   return { file, offset: 0, shape };
 }
@@ -58,6 +57,16 @@ async function materialise(source: WeightSource, cache: CacheUse): Promise<Weigh
 /** onnxruntime maps the file and computes on it where it lies: little-endian fp32, row-major, 4-byte aligned. */
 function isUsableInPlace(view: TensorView): boolean {
   return view.dtype === 'float32' && isContiguous(view) && view.offset % DTYPE_SIZE.float32 === 0;
+}
+
+/** The stored tensors of a source as fp32, row-major. */
+export function readParts(source: WeightSource): Promise<Float32Array[]> {
+  return Promise.all(sourceViews(source).map(readFloat32));
+}
+
+/** What a source's stored tensors make together. */
+export function combined(source: WeightSource, parts: Float32Array[]): Float32Array {
+  return source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
 }
 
 /**

@@ -7,13 +7,12 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sourceShape, sourceViews } from '../architecture/source.js';
 import type { WeightSource } from '../architecture/source.js';
-import { readFloat32 } from '../checkpoint/read.js';
 import type { Weight } from '../graph/builder.js';
 import type { Int8Matrix } from '../graph/weights.js';
 import { cachedJson, fileIdentity } from './cache.js';
 import type { CacheUse } from './cacheUse.js';
 import { digest } from './identity.js';
-import { mergeLora } from './materialise.js';
+import { combined, readParts } from './materialise.js';
 
 /** Which way round a matrix lies in its file: GPT-2's Conv1D or PyTorch's Linear. */
 export type Layout = 'in-out' | 'out-in';
@@ -49,7 +48,7 @@ export async function int8Matrix(
   const make = async () => {
     onMake();
     const bytes = new Uint8Array(size);
-    quantise(await readMatrix(source), [inputs, outputs], layout, type, bytes, scalesAt);
+    quantise(combined(source, await readParts(source)), [inputs, outputs], layout, type, bytes, scalesAt);
     const name = digest(bytes);
     if (!(await isWhole(pathOf(name), size))) await cache.write(pathOf(name), bytes);
     return name;
@@ -77,11 +76,6 @@ async function sourceKey(source: WeightSource, layout: Layout, type: Int8Type): 
   const places = views.map(({ offset, dtype, shape, strides }) => [offset, dtype, shape, strides]);
   const scale = source.kind === 'lora' ? source.scale : 1;
   return digest(RECIPE, JSON.stringify([identities, places, source.kind, scale, layout, type]));
-}
-
-async function readMatrix(source: WeightSource): Promise<Float32Array> {
-  const parts = await Promise.all(sourceViews(source).map(readFloat32));
-  return source.kind === 'lora' ? mergeLora(source, parts) : parts[0]!;
 }
 
 /**

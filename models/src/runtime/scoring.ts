@@ -1,10 +1,11 @@
 import type { TokenScores } from '../captioner.js';
-import { int64, readingFeeds } from '../explanation/reading.js';
+import { readingFeeds } from '../explanation/reading.js';
 import type { ReadingTokens } from '../explanation/reading.js';
 import type { Sessions } from '../explanation/sessions.js';
 import type { ExplainedModel } from '../graph/explain.js';
 import type { CaptionModel } from '../graph/lanes.js';
 import { scoreGraph } from '../graph/score.js';
+import { int64 } from './tensors.js';
 import { unitLength } from './unitLength.js';
 
 /** Scores texts with the weights of open caption graphs. A stage's session is made when it is first asked for. */
